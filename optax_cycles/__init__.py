@@ -1,0 +1,37 @@
+"""Cyclical hyperparameters for Optax, and the fastest way to choose them."""
+
+from optax_cycles import sweep as sweep
+from optax_cycles._extras import MissingExtraError as MissingExtraError
+from optax_cycles._version import __version__ as __version__
+from optax_cycles.adapters import problem_from_linen as problem_from_linen
+from optax_cycles.adapters import problem_from_nnx as problem_from_nnx
+from optax_cycles.hyperparams import inject as inject
+from optax_cycles.policies import cyclical_policy as cyclical_policy
+from optax_cycles.policies import one_cycle_policy as one_cycle_policy
+from optax_cycles.range_test import NoSuggestionError as NoSuggestionError
+from optax_cycles.range_test import ParallelTest as ParallelTest
+from optax_cycles.range_test import RampTest as RampTest
+from optax_cycles.range_test import RangeSuggestion as RangeSuggestion
+from optax_cycles.range_test import Suggestion as Suggestion
+from optax_cycles.range_test import parallel_best as parallel_best
+from optax_cycles.range_test import parallel_range_test as parallel_range_test
+from optax_cycles.range_test import ramp_range_test as ramp_range_test
+from optax_cycles.range_test import smooth as smooth
+from optax_cycles.range_test import steep as steep
+from optax_cycles.range_test import valley as valley
+from optax_cycles.schedules import cosine_decay as cosine_decay
+from optax_cycles.schedules import cyclical as cyclical
+from optax_cycles.schedules import exp_range as exp_range
+from optax_cycles.schedules import exponential_decay as exponential_decay
+from optax_cycles.schedules import join as join
+from optax_cycles.schedules import linear_decay as linear_decay
+from optax_cycles.schedules import noam as noam
+from optax_cycles.schedules import one_cycle as one_cycle
+from optax_cycles.schedules import triangular as triangular
+from optax_cycles.schedules import triangular2 as triangular2
+from optax_cycles.schedules import warm_restarts as warm_restarts
+from optax_cycles.sweep.problem import Problem as Problem
+from optax_cycles.sweep.problem import problem_from_loss as problem_from_loss
+from optax_cycles.sweep.trainable import Trainable as Trainable
+from optax_cycles.sweep.trainable import TrainState as TrainState
+from optax_cycles.sweep.trainable import trainable as trainable

@@ -1,0 +1,4 @@
+"""Problems from models written with Flax, imported only when a problem is made."""
+
+from optax_cycles.adapters.linen import problem_from_linen as problem_from_linen
+from optax_cycles.adapters.nnx import problem_from_nnx as problem_from_nnx

@@ -1,0 +1,81 @@
+"""Progress bars and tables on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from optax_cycles._extras import require
+from optax_cycles.sweep.run import Progress
+
+Report = Callable[[Progress], None]
+
+
+class Console:
+    """Shows bars on standard error while work goes on, tables on standard output."""
+
+    def __init__(self) -> None:
+        """Needs the extra `sweep`."""
+        console = require("rich.console", "sweep", "optax-cycles")
+        self._progress = require("rich.progress", "sweep", "optax-cycles")
+        self._table = require("rich.table", "sweep", "optax-cycles")
+        self.out = console.Console(highlight=False)
+        self.err = console.Console(stderr=True, highlight=False)
+
+    @contextmanager
+    def bars(self, *names: str) -> Iterator[dict[str, Report]]:
+        """One bar for each part of the work; yields the functions that move them."""
+        p = self._progress
+        width = max(map(len, names))
+        with p.Progress(
+            p.TextColumn(f"{{task.description:<{width}}}"),
+            p.BarColumn(),
+            p.TaskProgressColumn(),
+            p.TextColumn("{task.fields[said]:>17}"),
+            p.TimeElapsedColumn(),
+            console=self.err,
+            disable=not self.err.is_terminal,
+        ) as progress:
+            tasks = {n: progress.add_task(n, total=None, said="") for n in names}
+
+            def moving(name: str) -> Report:
+                def report(now: Progress) -> None:
+                    progress.update(
+                        tasks[name],
+                        completed=now.done,
+                        total=now.total,
+                        said=f"{now.done:,} updates",
+                    )
+
+                return report
+
+            yield {name: moving(name) for name in names}
+
+    def say(self, text: str) -> None:
+        """A line on standard output."""
+        self.out.print(text, soft_wrap=True)
+
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
+    ) -> None:
+        """A table; all columns but the first are aligned to the right."""
+        table = self._table.Table(title=title, title_justify="left")
+        for index, column in enumerate(columns):
+            table.add_column(column, justify="left" if index == 0 else "right")
+        for row in rows:
+            table.add_row(*row)
+        self.out.print(table)
+
+    def seconds(self, parts: Mapping[str, float]) -> None:
+        """A table of where the time went."""
+        total = sum(parts.values())
+        rows = [(n, f"{s:.1f}", f"{s / total:.0%}") for n, s in parts.items()]
+        rows.append(("total", f"{total:.1f}", "100%"))
+        self.table("Where the time went", ("part", "seconds", "share"), rows)
+
+
+def describe(values: Any, form: str = ".4f") -> str:
+    """`mean ± standard deviation` of a few numbers."""
+    deviation = values.std(ddof=1) if len(values) > 1 else 0.0
+    return f"{values.mean():{form}} ± {deviation:{form}}"

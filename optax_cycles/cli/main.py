@@ -1,0 +1,73 @@
+"""Parses the command line, runs a command, turns errors into one clear line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import optax_cycles
+from optax_cycles._extras import MissingExtraError
+from optax_cycles.cli import plot, range_test
+from optax_cycles.range_test import NoSuggestionError
+
+_PACKAGE = Path(optax_cycles.__file__).parent
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line; `--help` has the rest."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = _Parser(
+        prog="optax-cycles",
+        description="Choose and look at cyclical hyperparameters for Optax.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {optax_cycles.__version__}"
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    range_test.add_parser(commands)
+    plot.add_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+      0 for success, 1 if the command failed or was interrupted, 2 for bad input.
+    """
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    try:
+        code: int = args.run(args)
+    except NoSuggestionError as error:
+        return _say(args.prog, error, 1)
+    except (MissingExtraError, argparse.ArgumentTypeError, OSError) as error:
+        return _say(args.prog, error, 2)
+    except (ValueError, TypeError) as error:
+        if not _raised_here(error):
+            raise
+        return _say(args.prog, error, 2)
+    except KeyboardInterrupt:
+        return _say(args.prog, "interrupted before there was anything to keep", 1)
+    return code
+
+
+def _say(prog: str, message: object, code: int) -> int:
+    print(f"{prog}: error: {' '.join(str(message).split())}", file=sys.stderr)
+    return code
+
+
+def _raised_here(error: BaseException) -> bool:
+    """Whether this package raised the error on purpose, not JAX or the user's code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(frames[-1].filename).is_relative_to(_PACKAGE)

@@ -1,0 +1,183 @@
+"""The rule of the parallel range test: the best value, and the range around it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from optax_cycles import _checks
+from optax_cycles.range_test.suggest import NoSuggestionError
+
+RESAMPLES = 1000
+HALF = 0.5
+
+
+class RangeSuggestion(NamedTuple):
+    """The range to train in.
+
+    Attributes:
+      base: where a cycle starts: the least value from which on half of the fall of
+        the loss, from untrained to best, is reached.
+      best: the best constant value.
+      peak: where a cycle peaks: the largest value up to which the loss stays within
+        noise of the best.
+      interval: 90 % bootstrap interval of `best` over seeds.
+      within_noise: the values from `best` on both sides that the seeds can't tell
+        from the best.
+      loss: the median loss at `best`.
+      reason: why, in words.
+    """
+
+    base: float
+    best: float
+    peak: float
+    interval: tuple[float, float]
+    within_noise: tuple[float, ...]
+    loss: float
+    reason: str
+
+
+def parallel_best(
+    values: Any,
+    losses: Any,
+    *,
+    untrained: Any = None,
+    diverged: Any = None,
+    max_diverged: float = 0.2,
+) -> RangeSuggestion:
+    """The value with the best median loss, and the range around it.
+
+    Values of which more than `max_diverged` of the seeds failed are left out. A
+    value counts as within noise of the best one when its losses, seed by seed, are
+    higher by no more than two standard errors of the mean difference.
+
+    Args:
+      values: `[values]`, increasing.
+      losses: `[values, seeds]`; what is not finite counts as infinitely bad.
+      untrained: `[values, seeds]` or a number: the loss before training.
+        Without it a curve that never leaves it can't be told, and `base` is a
+        tenth of `peak`.
+      diverged: bool `[values, seeds]`, failed members; by default those whose loss
+        is not finite.
+      max_diverged: share of seeds, in [0, 1).
+
+    Returns:
+      A `RangeSuggestion`.
+
+    Raises:
+      NoSuggestionError: if every value diverged, no value improves on the
+        untrained loss by more than noise, or the best value is the first or last.
+      ValueError: if shapes don't match, or values don't increase.
+
+    Example:
+      >>> import numpy as np, optax_cycles as oc
+      >>> losses = np.array([[2.0, 2.1], [1.0, 1.1], [0.5, 0.6], [np.inf, 2.0]])
+      >>> oc.parallel_best([0.01, 0.1, 1.0, 10.0], losses).best
+      1.0
+    """
+    values, losses = _check_losses(values, losses)
+    _checks.real("parallel_best", "max_diverged", max_diverged, minimum=0.0, below=1.0)
+    finite = np.isfinite(losses)
+    failed = ~finite if diverged is None else np.asarray(diverged) | ~finite
+    allowed = failed.mean(1) <= max_diverged
+    if not allowed.any():
+        raise NoSuggestionError(
+            "parallel_best: training failed at every value; lower the range"
+        )
+    losses = np.where(allowed[:, None] & finite, losses, np.inf)
+    medians = np.median(losses, axis=1)
+    best = int(np.argmin(medians))
+    start = None if untrained is None else np.broadcast_to(untrained, losses.shape)
+    if start is not None:
+        _refuse_flat(start[best], losses[best])
+    _refuse_edges(values, best)
+    within = _within_noise(losses, best)
+    low, high = np.quantile(_resampled_best(losses), [0.05, 0.95], method="nearest")
+    peak = values[within[-1]]
+    base = peak / 10 if start is None else values[_half_way(medians, start, best)]
+    return RangeSuggestion(
+        base=float(min(base, values[best])),
+        best=float(values[best]),
+        peak=float(peak),
+        interval=(float(values[int(low)]), float(values[int(high)])),
+        within_noise=tuple(float(values[index]) for index in within),
+        loss=float(medians[best]),
+        reason=(
+            f"lowest median loss ({medians[best]:.4g}) over {losses.shape[1]} seed(s); "
+            f"{len(within)} value(s) are within noise of it"
+        ),
+    )
+
+
+def _check_losses(values: Any, losses: Any) -> tuple[np.ndarray, np.ndarray]:
+    values = np.asarray(values, np.float64)
+    losses = np.asarray(losses, np.float64)
+    if values.ndim != 1 or losses.ndim != 2 or len(values) != len(losses):
+        shapes = (values.shape, losses.shape)
+        expected = "shaped [values] and [values, seeds]"
+        _checks.fail("parallel_best", "values and losses", expected, shapes)
+    if len(values) < 3 or np.any(np.diff(values) <= 0):
+        expected = "at least 3 increasing numbers"
+        _checks.fail("parallel_best", "values", expected, values)
+    return values, losses
+
+
+def _refuse_flat(untrained: np.ndarray, losses: np.ndarray) -> None:
+    gain = untrained - losses
+    noise = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else 0.0
+    if not np.median(gain) > 2 * noise:
+        raise NoSuggestionError(
+            "parallel_best: no value improves on the untrained loss by more than "
+            f"noise (gain {np.median(gain):.3g}, standard error {noise:.3g}); train "
+            "for more steps, or look at the data and the loss"
+        )
+
+
+def _refuse_edges(values: np.ndarray, best: int) -> None:
+    if best == 0:
+        raise NoSuggestionError(
+            f"parallel_best: the loss is lowest at the first value ({values[0]:.3g}); "
+            "lower the start of the range"
+        )
+    if best == len(values) - 1:
+        raise NoSuggestionError(
+            f"parallel_best: the loss still falls at the last value ({values[-1]:.3g});"
+            " raise the end of the range"
+        )
+
+
+def _within_noise(losses: np.ndarray, best: int) -> list[int]:
+    """The unbroken run of indices around `best` that the seeds can't tell from it."""
+    seeds = losses.shape[1]
+
+    def close(index: int) -> bool:
+        difference = losses[index] - losses[best]
+        if seeds == 1 or not np.all(np.isfinite(difference)):
+            return bool(np.all(difference == 0))
+        return bool(difference.mean() <= 2 * difference.std(ddof=1) / seeds**0.5)
+
+    low = high = best
+    while low > 0 and close(low - 1):
+        low -= 1
+    while high < len(losses) - 1 and close(high + 1):
+        high += 1
+    return list(range(low, high + 1))
+
+
+def _resampled_best(losses: np.ndarray) -> np.ndarray:
+    """`[RESAMPLES]`: the best index when seeds are drawn with replacement."""
+    seeds = losses.shape[1]
+    draws = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
+    best: np.ndarray = np.median(losses[:, draws], axis=-1).argmin(axis=0)
+    return best
+
+
+def _half_way(medians: np.ndarray, untrained: np.ndarray, best: int) -> int:
+    """The least index from which on, up to `best`, half of the fall is reached."""
+    start = np.median(untrained[best])
+    reached = start - medians >= HALF * (start - medians[best])
+    index = best
+    while index > 0 and reached[index - 1]:
+        index -= 1
+    return index

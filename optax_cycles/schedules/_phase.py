@@ -1,0 +1,228 @@
+"""From a step to a value, in the parts that all schedules share.
+
+    step -> (cycle, position, period) -> fraction -> shape -> value
+
+Steps, cycles and positions are 32-bit integers and exact; the first float is the
+fraction of a phase. Each fraction keeps what is done *and* what is left, both
+divided from integers, because `1 - done` in floats has no digits left near the
+end of a phase.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from optax_cycles import _checks
+from optax_cycles._typing import Array, Scalar, Schedule, Step
+
+MAX_STEP = 2**31 - 1
+# The largest float32 below 2**31: a larger one overflows when cast to int32.
+_MAX_FLOAT_STEP = 2.0**31 - 128
+# Exponents between which `exp` is finite in float32, and where it is 0 in float64.
+_MAX_LOG, _MIN_LOG = 85.0, -800.0
+
+
+class Place(NamedTuple):
+    """Where a step is: the cycle, the position in it, its period (all int32)."""
+
+    cycle: Array
+    position: Array
+    period: Any
+
+
+class Fraction(NamedTuple):
+    """How much of a phase is done and how much is left; they add up to 1."""
+
+    done: Array
+    left: Array
+
+
+class Weights(NamedTuple):
+    """How much of the start value and of the end value a value is made of."""
+
+    start: Array
+    end: Array
+
+
+class Point(NamedTuple):
+    """A position between two steps: `whole + part`, so that no digit is lost."""
+
+    whole: Any
+    part: Any
+
+
+def whole_step(step: Step) -> Array:
+    """`step` as int32: saturated at 0 and 2**31 - 1, a float rounded down."""
+    if isinstance(step, jax.Array):
+        if jnp.issubdtype(step.dtype, jnp.floating):
+            step = jnp.clip(step.astype(jnp.float32), 0.0, _MAX_FLOAT_STEP)
+        elif not np.can_cast(step.dtype, np.int32):
+            step = jnp.minimum(step, MAX_STEP)
+        return jnp.maximum(step.astype(jnp.int32), 0)
+    if isinstance(step, int):
+        return jnp.asarray(min(max(step, 0), MAX_STEP), jnp.int32)
+    steps = np.asarray(step)
+    if steps.dtype.kind not in "iuf":
+        _checks.fail_type("schedule", "step", "an integer or an array of them", step)
+    wide = np.float64 if steps.dtype.kind == "f" else np.int64
+    return jnp.asarray(np.clip(steps.astype(wide), 0, MAX_STEP).astype(np.int32))
+
+
+def lengths(function: str, *, minimum: int = 1, **values: Scalar) -> list[Any]:
+    """Check lengths in steps; give Python ints, or int32 where they are traced.
+
+    A traced length is rounded to the nearest integer and saturates at `minimum`.
+    """
+    for name, value in values.items():
+        _checks.length(function, name, value, minimum=minimum)
+    return [_length(value, minimum) for value in values.values()]
+
+
+def _length(value: Any, minimum: int) -> Any:
+    if not _checks.is_traced(value):
+        return int(value)
+    if jnp.issubdtype(value.dtype, jnp.floating):
+        value = jnp.minimum(jnp.round(value.astype(jnp.float32)), _MAX_FLOAT_STEP)
+    return jnp.maximum(value.astype(jnp.int32), minimum)
+
+
+def reals(function: str, **values: Scalar) -> tuple[Any, list[Any]]:
+    """Check values; give their dtype and Python floats, or arrays where traced.
+
+    The dtype is float32, or float64 where x64 is on and some value is float64.
+    """
+    for name, value in values.items():
+        _checks.real(function, name, value)
+    double = any(
+        getattr(value, "dtype", None) == "float64" for value in values.values()
+    )
+    x64 = jnp.result_type(float) == jnp.float64
+    dtype = jnp.float64 if double and x64 else jnp.float32
+    return dtype, [_real(value, dtype) for value in values.values()]
+
+
+def _real(value: Any, dtype: Any) -> Any:
+    return value.astype(dtype) if _checks.is_traced(value) else float(value)
+
+
+def evaluate(schedule: Schedule, step: Array) -> Array:
+    """The value of any schedule in the shape of `step`, strongly typed."""
+    value = jnp.asarray(schedule(step))
+    dtype = jnp.float64 if value.dtype == jnp.float64 and not value.weak_type else None
+    return jnp.broadcast_to(value.astype(dtype or jnp.float32), step.shape)
+
+
+def modulo(step: Array, period: Any) -> Place:
+    """The place of a step in cycles that all have the same period."""
+    period = jnp.maximum(period, 1)
+    cycle = step // period
+    return Place(cycle, step - cycle * period, period)
+
+
+def lookup(step: Array, starts: Array, periods: Array) -> Place:
+    """The place of a step in a table of cycles; the last period repeats for ever.
+
+    `starts` is uint32, so that a cycle may end after the last step there is.
+    """
+    # One fused comparison beats a search for the short tables there are.
+    method = "compare_all" if starts.size <= 128 else "scan_unrolled"
+    row = jnp.searchsorted(starts, step.astype(jnp.uint32), side="right", method=method)
+    row = row.astype(jnp.int32) - 1
+    since = step - starts[row].astype(jnp.int32)
+    again = modulo(since, periods[row])
+    return Place(row + again.cycle, again.position, again.period)
+
+
+def fraction(position: Array, period: Any, dtype: Any) -> Fraction:
+    """`position / period`, from 0 to 1; a phase of length 0 is done as it begins."""
+    whole = jnp.maximum(period, 1)
+    skipped = (jnp.asarray(period) <= 0) & (position >= 0)
+    position = jnp.where(skipped, whole, jnp.clip(position, 0, whole))
+    scale = whole.astype(dtype)
+    return Fraction(
+        position.astype(dtype) / scale, (whole - position).astype(dtype) / scale
+    )
+
+
+def times(share: Any, total: Any, offset: int) -> Point:
+    """`share * total - offset` for a share from 0 to 1, to a small part of a step."""
+    if not _checks.is_traced(share) and not _checks.is_traced(total):
+        position = share * total - offset
+        return Point(math.floor(position), position - math.floor(position))
+    # In float32 the product is wrong by whole steps for long runs, so the leading
+    # 12 bits of the share are multiplied as integers, in two pieces that fit.
+    if _checks.is_traced(share):
+        coarse = jnp.round(share * 4096).astype(jnp.int32)
+        fine = share - coarse.astype(share.dtype) / 4096
+    else:
+        coarse, fine = round(share * 4096), share - round(share * 4096) / 4096
+    high, low = jnp.asarray(total) // 4096, jnp.asarray(total) % 4096
+    whole = coarse * high + coarse * low // 4096 - offset
+    part = (coarse * low % 4096).astype(jnp.float32) / 4096
+    part = part + fine * jnp.asarray(total).astype(jnp.float32)
+    shift = jnp.floor(part)
+    return Point(whole + shift.astype(jnp.int32), part - shift)
+
+
+def distance(start: Point, end: Point, dtype: Any) -> Array:
+    """The steps from one position to another, exact when they are close."""
+    whole = jnp.asarray(end.whole - start.whole, jnp.int32).astype(dtype)
+    steps: Array = whole + (end.part - start.part)
+    return steps
+
+
+def fraction_between(start: Point, now: Point, end: Point, dtype: Any) -> Fraction:
+    """The fraction of a phase between two positions that are not whole steps."""
+    length = distance(start, end, dtype)
+    lasts = length > 0
+    length = jnp.where(lasts, length, 1.0)
+    done = distance(start, now, dtype) / length
+    left = distance(now, end, dtype) / length
+    return Fraction(
+        jnp.where(lasts, jnp.clip(done, 0.0, 1.0), 1.0),
+        jnp.where(lasts, jnp.clip(left, 0.0, 1.0), 0.0),
+    )
+
+
+def attenuate(weights: Weights, scale: Array) -> Weights:
+    """Weights whose distance from the start value is `scale` times as large."""
+    return Weights((1.0 - scale) + scale * weights.start, scale * weights.end)
+
+
+def between(start: Any, end: Any, weights: Weights) -> Array:
+    """The value with these weights.
+
+    It is counted from the nearer of the two ends: both ends are exact, the value
+    never leaves them by rounding, and small values next to large ones keep all
+    their digits.
+    """
+    rise = end - start
+    near_start = weights.start > weights.end
+    return jnp.where(near_start, start + rise * weights.end, end - rise * weights.start)
+
+
+def geometric(log_rate: Any, count: Array, dtype: Any) -> Array:
+    """`exp(log_rate * count)`, to a few units in the last place if not traced.
+
+    The product of two floats has an error in proportion to itself, which the
+    exponential turns into a relative error. A concrete rate is split in a head of
+    few bits, exact times a rounded count, and a remainder of less than one.
+    Growth stops near the largest float32, so that no gradient meets an infinity.
+    """
+    if _checks.is_traced(log_rate) or log_rate == 0.0:
+        return jnp.exp(jnp.minimum(log_rate * count.astype(dtype), _MAX_LOG))
+    lasts = (_MAX_LOG if log_rate > 0 else _MIN_LOG) / log_rate
+    count = jnp.minimum(count, math.floor(min(lasts, MAX_STEP)))
+    bits = min(max(math.floor(-math.log2(2.0 * abs(log_rate))), 0), 30)
+    block = count & -(1 << bits)
+    mantissa, exponent = math.frexp(log_rate)
+    head = math.ldexp(round(math.ldexp(mantissa, 12)), exponent - 12)
+    rest = head * (count - block).astype(dtype)
+    rest = rest + (log_rate - head) * count.astype(dtype)
+    power = jnp.exp(head * block.astype(dtype))
+    return power + power * jnp.expm1(rest)

@@ -1,0 +1,138 @@
+"""Plain words about what is wrong with a `Trainable`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from optax_cycles._typing import Batch, Hparams, PyTree
+from optax_cycles.sweep.trainable import Trainable
+
+_BRANCHES = (
+    jax.errors.TracerBoolConversionError,
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
+
+def check_trainable(
+    trainable: Trainable,
+    hparams: Hparams,
+    batch: Batch,
+    validation: Batch | None = None,
+) -> None:
+    """Trace a trainable once, without running it, and say what is wrong.
+
+    Args:
+      trainable: what is to be trained.
+      hparams: dict of scalars, one member's hyperparameters.
+      batch: one training batch (arrays or `jax.ShapeDtypeStruct`s).
+      validation: one batch for `evaluate`, where it is to be used.
+
+    Raises:
+      TypeError: if a function needs the value of a traced hyperparameter (which is
+        named), metrics are not a dict, the loss is not a floating-point scalar, or
+        the state changes its structure, a shape or a dtype across a step.
+      ValueError: if metrics have no `"loss"`, or `validation` is given to a
+        trainable without `evaluate`.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax, optax_cycles as oc
+      >>> problem = oc.problem_from_loss(
+      ...     lambda key: jnp.ones(2), lambda params, batch, key: batch @ params
+      ... )
+      >>> train = oc.trainable(problem, lambda hp: optax.sgd(hp["learning_rate"]))
+      >>> oc.sweep.check_trainable(train, {"learning_rate": 0.1}, jnp.ones((4, 2)))
+      Traceback (most recent call last):
+      TypeError: trainable: the loss must be a floating-point scalar, got float32[4]
+    """
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = _trace("init", lambda hp, k: trainable.init(k, hp), hparams, key)
+    new_state, metrics = _trace(
+        "step",
+        lambda hp, *rest: trainable.step(rest[0], hp, *rest[1:]),
+        hparams,
+        state,
+        batch,
+        key,
+    )
+    _check_metrics("step", metrics)
+    _check_same_state(state, new_state)
+    if validation is None:
+        return
+    if trainable.evaluate is None:
+        raise ValueError(
+            "evaluate: validation data was given, but the trainable has no evaluate"
+        )
+    _check_metrics("evaluate", jax.eval_shape(trainable.evaluate, state, validation))
+
+
+def _trace(name: str, function: Any, hparams: Hparams, *rest: PyTree) -> Any:
+    """`eval_shape` of `function(hparams, *rest)`; names what can't be traced."""
+    shapes = {
+        hparam: jax.ShapeDtypeStruct((), jnp.asarray(value).dtype)
+        for hparam, value in hparams.items()
+    }
+    try:
+        return jax.eval_shape(function, shapes, *rest)
+    except _BRANCHES as error:
+        for only, shape in shapes.items():
+            fixed = {**hparams}
+            del fixed[only]
+            if not _traces(function, fixed, only, shape, rest):
+                raise TypeError(
+                    f"{name}: hyperparameter {only!r} is traced, so Python can't "
+                    "branch on its value or make a number of it; use jnp.where or "
+                    "jax.lax.cond instead"
+                ) from error
+        raise
+
+
+def _traces(
+    function: Any, fixed: Hparams, only: str, shape: Any, rest: tuple[PyTree, ...]
+) -> bool:
+    """Whether `function` can be traced when only one hyperparameter is."""
+    try:
+        jax.eval_shape(
+            lambda value, *args: function({**fixed, only: value}, *args), shape, *rest
+        )
+    except _BRANCHES:
+        return False
+    return True
+
+
+def _check_metrics(name: str, metrics: Any) -> None:
+    if not isinstance(metrics, dict):
+        raise TypeError(f"{name}: metrics must be a dict of scalars, got {metrics!r}")
+    if "loss" not in metrics:
+        raise ValueError(f"{name}: metrics must hold 'loss', got {sorted(metrics)}")
+    for metric, value in metrics.items():
+        if value.shape != ():
+            raise TypeError(
+                f"{name}: metric {metric!r} must be a scalar, got shape {value.shape}"
+            )
+    if not jnp.issubdtype(metrics["loss"].dtype, jnp.floating):
+        raise TypeError(
+            f"{name}: the loss must be a floating-point scalar, got dtype "
+            f"{metrics['loss'].dtype}"
+        )
+
+
+def _check_same_state(before: PyTree, after: PyTree) -> None:
+    structures: list[Any] = [jax.tree.structure(before), jax.tree.structure(after)]
+    if structures[0] != structures[1]:
+        raise TypeError(
+            "step: the state must keep its structure across a step, got "
+            f"{structures[1]} from {structures[0]}"
+        )
+    pairs = zip(jax.tree.leaves_with_path(before), jax.tree.leaves(after), strict=True)
+    for (path, old), new in pairs:
+        if (old.shape, old.dtype) != (new.shape, new.dtype):
+            raise TypeError(
+                f"step: state{jax.tree_util.keystr(path)} must stay "
+                f"{old.dtype}{list(old.shape)} across a step, got "
+                f"{new.dtype}{list(new.shape)}"
+            )

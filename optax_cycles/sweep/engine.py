@@ -1,0 +1,293 @@
+"""The engine: many members of one population in one compiled program."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from optax_cycles import _checks
+from optax_cycles._typing import Array, Batch, Key, Metrics, PyTree
+from optax_cycles.sweep.batches import Segment, batch_at
+from optax_cycles.sweep.divergence import (
+    NON_FINITE,
+    Divergence,
+    check_divergence,
+    observe,
+    start_watch,
+)
+from optax_cycles.sweep.members import Members, Status
+from optax_cycles.sweep.placement import Placement, over_members, resolve_placement
+from optax_cycles.sweep.program import Program
+from optax_cycles.sweep.space import Space, as_space
+from optax_cycles.sweep.trainable import Trainable
+
+
+class Engine:
+    """Trains populations of one `Trainable`; made by `build`.
+
+    Attributes:
+      trainable: what is trained.
+      placement: how members are laid out over devices.
+      divergence: when a member is stopped.
+    """
+
+    def __init__(
+        self, trainable: Trainable, placement: Placement, divergence: Divergence
+    ) -> None:
+        """Use `build`, which checks its arguments."""
+        self.trainable = trainable
+        self.placement = placement
+        self.divergence = divergence
+        mesh = placement.mesh
+        self._each = NamedSharding(mesh, P("members"))
+        self._all = NamedSharding(mesh, P())
+
+        def program(one: Any, shared: int, donate: tuple[int, ...] = ()) -> Program:
+            over = over_members(placement.inside)
+
+            def local(members: PyTree, *rest: PyTree) -> PyTree:
+                return over(lambda member: one(member, *rest))(members)
+
+            return Program(
+                jax.shard_map(
+                    local,
+                    mesh=mesh,
+                    in_specs=(P("members"), *[P()] * shared),
+                    out_specs=P("members"),
+                    # Members never exchange anything, so nothing needs tracking.
+                    check_vma=False,
+                ),
+                donate,
+            )
+
+        self._init = program(self._init_member, shared=1)
+        self._advance = program(self._advance_member, shared=1, donate=(0,))
+        self._evaluate = program(self._evaluate_member, shared=1)
+
+    @property
+    def compiles(self) -> dict[str, int]:
+        """How many programs have been compiled, by what they do."""
+        return {name: len(p.compiled) for name, p in self._programs().items()}
+
+    @property
+    def compile_seconds(self) -> dict[str, float]:
+        """Time spent on tracing and compiling, by what the programs do."""
+        return {name: p.compile_seconds for name, p in self._programs().items()}
+
+    def _programs(self) -> dict[str, Program]:
+        return {
+            "init": self._init,
+            "advance": self._advance,
+            "evaluate": self._evaluate,
+        }
+
+    def init(
+        self,
+        key: Key,
+        hparams: Space | Mapping[str, Any],
+        *,
+        size: int | None = None,
+        first_ident: int = 0,
+    ) -> Members:
+        """Start a population.
+
+        Args:
+          key: the population's random key. A member's own stream is
+            `fold_in(key, seed)`, whatever its place, its chunk or its neighbours.
+          hparams: a `Space`, or a dict of arrays of shape `[members]`. The name
+            `seed` is the engine's own (0 for all members where it is missing).
+          size: rows to make; by default the members, rounded up to a multiple of
+            the devices. Rows beyond the members are padding (`ident` is -1).
+          first_ident: the first member's `ident`.
+
+        Returns:
+          `Members`, laid out over the devices.
+
+        Raises:
+          ValueError: if `size` is too small or not a multiple of the devices.
+        """
+        flat = as_space("init", hparams).members()
+        count = len(next(iter(flat.values())))
+        devices = len(self.placement.devices)
+        if size is None:
+            size = devices * math.ceil(count / devices)
+        if size < count or size % devices:
+            wanted = f"at least {count} and a multiple of {devices} device(s)"
+            _checks.fail("init", "size", wanted, size)
+        rows = np.minimum(np.arange(size), count - 1)
+        padding = np.arange(size) >= count
+        seed = flat.pop("seed", np.zeros(count, np.int32))
+        start = {
+            "hparams": {name: jnp.asarray(v[rows]) for name, v in flat.items()},
+            "ident": jnp.asarray(np.where(padding, -1, rows + first_ident), jnp.int32),
+            "seed": jnp.asarray(seed[rows], jnp.int32),
+            "status": jnp.asarray(
+                np.where(padding, Status.PADDING, Status.RUNNING), jnp.int32
+            ),
+        }
+        members: Members = self._init(
+            jax.device_put(start, self._each), jax.device_put(key, self._all)
+        )
+        return members
+
+    def _init_member(self, start: dict[str, Any], key: Key) -> Members:
+        init_key, stream = jax.random.split(jax.random.fold_in(key, start["seed"]))
+        return Members(
+            state=self.trainable.init(init_key, start["hparams"]),
+            key=stream,
+            step=jnp.int32(0),
+            watch=start_watch(),
+            **start,
+        )
+
+    def advance(self, members: Members, segment: Segment) -> tuple[Members, Metrics]:
+        """Make one segment of updates on every running member.
+
+        Args:
+          members: a population. Its buffers are taken over: don't use it again.
+          segment: the batches, from `ArrayBatches.segment`.
+
+        Returns:
+          The population, and the metrics as float arrays `[members, steps]`, NaN
+          where no update was made (beyond `segment.length`, after divergence, in
+          padding).
+        """
+        out: tuple[Members, Metrics] = self._advance(members, self.place(segment))
+        return out
+
+    def place(self, data: PyTree) -> PyTree:
+        """`data` on every device; nothing is copied that is there already."""
+        return jax.device_put(data, self._all)
+
+    def _advance_member(
+        self, member: Members, segment: Segment
+    ) -> tuple[Members, Metrics]:
+        one_at_a_time = self.placement.inside == "map"
+        steps = segment.indices.shape[1]
+        _, shapes = jax.eval_shape(self._update, member, segment, jnp.int32(0))
+        nothing = {
+            name: jnp.full(steps, jnp.nan, m.dtype) for name, m in shapes.items()
+        }
+
+        def going_on(carry: tuple[Array, Members, Metrics]) -> Array:
+            position, now, _ = carry
+            more = position < segment.length
+            # Alone in the loop a stopped member can leave it; side by side it can't.
+            return more & (now.status == Status.RUNNING) if one_at_a_time else more
+
+        def body(
+            carry: tuple[Array, Members, Metrics],
+        ) -> tuple[Array, Members, Metrics]:
+            position, now, metrics = carry
+            new, values = self._update(now, segment, position)
+            if not one_at_a_time:
+                running = now.status == Status.RUNNING
+                new = jax.tree.map(lambda n, o: jnp.where(running, n, o), new, now)
+                values = {k: jnp.where(running, v, jnp.nan) for k, v in values.items()}
+            metrics = {k: metrics[k].at[position].set(v) for k, v in values.items()}
+            return position + 1, new, metrics
+
+        _, member, metrics = jax.lax.while_loop(
+            going_on, body, (jnp.int32(0), member, nothing)
+        )
+        return member, metrics
+
+    def _update(
+        self, member: Members, segment: Segment, position: Array
+    ) -> tuple[Members, Metrics]:
+        """One update of a running member."""
+        batch = batch_at(segment, member.seed, position)
+        key = jax.random.fold_in(member.key, member.step)
+        state, metrics = self.trainable.step(member.state, member.hparams, batch, key)
+        metrics = {name: _as_float(value) for name, value in metrics.items()}
+        watch, diverged = observe(self.divergence, member.watch, metrics["loss"])
+        status = jnp.where(diverged, Status.DIVERGED, Status.RUNNING)
+        member = member._replace(
+            state=state,
+            step=member.step + 1,
+            status=status.astype(jnp.int32),
+            watch=watch,
+        )
+        return member, metrics
+
+    def evaluate(self, members: Members, batch: Batch) -> Metrics:
+        """Evaluate every member on one batch.
+
+        Returns:
+          The metrics as float arrays `[members]`, NaN for diverged members and
+          padding.
+
+        Raises:
+          ValueError: if the trainable has no `evaluate`.
+        """
+        if self.trainable.evaluate is None:
+            raise ValueError("evaluate: the trainable has no evaluate function")
+        out: Metrics = self._evaluate(members, self.place(batch))
+        return out
+
+    def _evaluate_member(self, member: Members, batch: Batch) -> Metrics:
+        assert self.trainable.evaluate is not None
+        running = member.status == Status.RUNNING
+        metrics = self.trainable.evaluate(member.state, batch)
+        return {
+            name: jnp.where(running, _as_float(value), jnp.nan)
+            for name, value in metrics.items()
+        }
+
+
+def _as_float(value: Any) -> Array:
+    """A metric as a floating-point array, so that NaN can stand for "none"."""
+    value = jnp.asarray(value)
+    wide = jnp.promote_types(value.dtype, jnp.float32)
+    return value.astype(wide)
+
+
+def build(
+    trainable: Trainable,
+    *,
+    placement: Placement | str = "auto",
+    devices: Sequence[jax.Device] | None = None,
+    divergence: Divergence = NON_FINITE,
+) -> Engine:
+    """Make an engine for a trainable.
+
+    Args:
+      trainable: one member's training; see `oc.trainable`.
+      placement: `"auto"` (members one after another on each CPU device, side by
+        side on a GPU or TPU), `"map"`, `"vmap"`, or a `Placement`.
+      devices: the devices that share a population; by default all of them.
+      divergence: when a member is stopped; see `Divergence`.
+
+    Returns:
+      An `Engine` with `init`, `advance` and `evaluate`.
+
+    Raises:
+      TypeError: if `trainable` is not a `Trainable`.
+      ValueError: if the placement is unknown or the rule's numbers make no sense.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax, optax_cycles as oc
+      >>> problem = oc.problem_from_loss(
+      ...     lambda key: jnp.ones(2), lambda p, batch, key: jnp.mean((batch @ p) ** 2)
+      ... )
+      >>> engine = oc.sweep.build(
+      ...     oc.trainable(problem, lambda hp: optax.sgd(hp["learning_rate"]))
+      ... )
+      >>> key = jax.random.key(0)
+      >>> members = engine.init(key, {"learning_rate": [0.1, 0.2]})
+      >>> data = oc.sweep.ArrayBatches(jnp.eye(2), 2, key)
+      >>> members, metrics = engine.advance(members, data.segment([0], 0, 3, 3))
+      >>> metrics["loss"].shape
+      (2, 3)
+    """
+    if not isinstance(trainable, Trainable):
+        _checks.fail_type("build", "trainable", "a Trainable", trainable)
+    check_divergence("build", divergence)
+    return Engine(trainable, resolve_placement(placement, devices), divergence)

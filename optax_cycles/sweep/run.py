@@ -1,0 +1,318 @@
+"""The host loop around the engine: chunks, segments, evaluation, progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from optax_cycles import _checks
+from optax_cycles._typing import Batch, Key, Metrics, PyTree
+from optax_cycles.sweep.batches import ArrayBatches
+from optax_cycles.sweep.check import check_trainable
+from optax_cycles.sweep.divergence import NON_FINITE, Divergence
+from optax_cycles.sweep.engine import Engine, build
+from optax_cycles.sweep.members import Members
+from optax_cycles.sweep.placement import Placement
+from optax_cycles.sweep.result import SweepResult, versions
+from optax_cycles.sweep.space import Space, as_space
+from optax_cycles.sweep.trainable import Trainable
+
+SEGMENTS = 20
+
+
+class Progress(NamedTuple):
+    """How far a sweep has come, in updates summed over its members."""
+
+    done: int
+    total: int
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a sweep; `result` holds what had been computed."""
+
+    def __init__(self, result: Any) -> None:
+        """Keep the incomplete result."""
+        super().__init__("interrupted; .result holds what had been computed")
+        self.result = result
+
+
+class _Record:
+    """The arrays of a result while they fill up; rows are members."""
+
+    def __init__(self, members: int, steps: int, horizons: Sequence[int]) -> None:
+        self.steps = steps
+        self.horizons = list(horizons)
+        self.train: dict[str, np.ndarray] = {}
+        self.validation: dict[str, np.ndarray] = {}
+        self.status = np.zeros(members, np.int32)
+        self.updates = np.zeros(members, np.int32)
+        self.states: list[PyTree] = []
+        self.seconds = {"init": 0.0, "train": 0.0, "evaluate": 0.0}
+
+    def _put(
+        self, into: dict[str, np.ndarray], columns: int, rows: slice, at: Any, new: Any
+    ) -> None:
+        for name, values in new.items():
+            if name not in into:
+                shape = (len(self.status), columns)
+                into[name] = np.full(shape, np.nan, values.dtype)
+            into[name][rows, at] = np.asarray(values)[: rows.stop - rows.start]
+
+    def trained(self, rows: slice, start: int, length: int, metrics: Metrics) -> None:
+        """Take in a segment's metrics `[rows, segment]`, `length` of them real."""
+        real = {name: np.asarray(v)[:, :length] for name, v in metrics.items()}
+        self._put(self.train, self.steps, rows, slice(start, start + length), real)
+
+    def evaluated(self, rows: slice, horizon: int, metrics: Metrics) -> None:
+        """Take in an evaluation's metrics `[rows]`."""
+        at = self.horizons.index(horizon)
+        self._put(self.validation, len(self.horizons), rows, at, metrics)
+
+    def reached(self, rows: slice, members: Members) -> None:
+        """Take in how far the members have come."""
+        count = rows.stop - rows.start
+        self.status[rows] = np.asarray(members.status)[:count]
+        self.updates[rows] = np.asarray(members.step)[:count]
+
+
+def run(
+    trainable: Trainable,
+    space: Space | Mapping[str, Any],
+    data: PyTree,
+    steps: int,
+    *,
+    key: Key,
+    batch_size: int = 32,
+    validation: Batch | None = None,
+    horizons: Sequence[int] | None = None,
+    placement: Placement | str = "auto",
+    devices: Sequence[jax.Device] | None = None,
+    chunk: int | None = None,
+    segment: int | None = None,
+    divergence: Divergence = NON_FINITE,
+    keep_state: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> SweepResult:
+    """Train every member of a space and record what happens.
+
+    Args:
+      trainable: one member's training; see `oc.trainable`.
+      space: a `Space` from `grid` or `zip`, or a dict of equally long arrays. The
+        hyperparameter `seed`, an integer, is the engine's own: members of one seed
+        share initial parameters, data order and random numbers.
+      data: pytree of arrays, examples along the first axis; they stay on the device.
+      steps: updates to make.
+      key: the key of all randomness.
+      batch_size: examples in each update's batch.
+      validation: one batch to evaluate every member on, as a whole.
+      horizons: numbers of updates after which to evaluate, increasing, 0 to
+        `steps`; by default `[steps]`.
+      placement: see `build`.
+      devices: see `build`.
+      chunk: members trained at a time; by default all of them. A larger population
+        takes several rounds, with the same results.
+      segment: updates in one compiled program; between programs the host reports
+        progress and can be interrupted. By default a twentieth of `steps`.
+      divergence: when a member is stopped.
+      keep_state: whether the result holds every member's final state.
+      progress: called with a `Progress` after each segment.
+
+    Returns:
+      A `SweepResult`.
+
+    Raises:
+      TypeError, ValueError: for arguments that make no sense, and where
+        `check_trainable` finds the trainable wrong.
+      Interrupted: on Ctrl-C, with the incomplete result.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax, optax_cycles as oc
+      >>> problem = oc.problem_from_loss(
+      ...     lambda key: jnp.ones(2), lambda p, batch, key: jnp.mean((batch @ p) ** 2)
+      ... )
+      >>> train = oc.trainable(problem, lambda hp: optax.sgd(hp["learning_rate"]))
+      >>> result = oc.sweep.run(
+      ...     train, oc.sweep.grid(learning_rate=[0.1, 0.5, 1e9]), jnp.eye(2), 40,
+      ...     key=jax.random.key(0), batch_size=2, validation=jnp.eye(2),
+      ... )
+      >>> result.best(), result.diverged.tolist()
+      ({'learning_rate': 0.5}, [False, False, True])
+    """
+    space = as_space("run", space)
+    _checks.integer("run", "steps", steps, minimum=1)
+    horizons = _check_horizons(steps, horizons, validation)
+    if chunk is not None:
+        _checks.integer("run", "chunk", chunk, minimum=1)
+    if segment is None:
+        segment = max(1, -(-steps // SEGMENTS))
+    _checks.integer("run", "segment", segment, minimum=1)
+    init_key, data_key = jax.random.split(_check_key(key))
+    batches = ArrayBatches(data, batch_size, data_key)
+    engine = build(
+        trainable, placement=placement, devices=devices, divergence=divergence
+    )
+    _check(trainable, space, batches, validation)
+    record = _Record(space.size, steps, horizons)
+    batches.data = engine.place(batches.data)
+    if validation is not None:
+        validation = engine.place(validation)
+    loop = _Loop(engine, batches, validation, record, segment, progress)
+    complete = False
+    try:
+        for rows in _chunks(space.size, chunk):
+            loop.chunk(init_key, space, rows, _rows(engine, space, chunk), keep_state)
+        complete = True
+    except KeyboardInterrupt:
+        raise Interrupted(_result(space, record, engine, complete)) from None
+    return _result(space, record, engine, complete)
+
+
+def _check_key(key: Any) -> Key:
+    if not (
+        isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    ):
+        _checks.fail_type("run", "key", "a key from jax.random.key", key)
+    return key
+
+
+def _check_horizons(
+    steps: int, horizons: Sequence[int] | None, validation: Batch | None
+) -> list[int]:
+    if validation is None:
+        if horizons is not None:
+            raise ValueError("run: horizons need validation data, got none")
+        return []
+    if horizons is None:
+        return [steps]
+    expected = f"increasing integers from 0 to steps ({steps})"
+    for horizon in horizons:
+        _checks.integer("run", "horizons", horizon, minimum=0)
+    kept = [int(horizon) for horizon in horizons]
+    if not kept or kept != sorted(set(kept)) or kept[-1] > steps:
+        _checks.fail("run", "horizons", expected, horizons)
+    return kept
+
+
+def _check(
+    trainable: Trainable, space: Space, batches: ArrayBatches, validation: Any
+) -> None:
+    first = {name: jnp.asarray(v[0]) for name, v in space.members().items()}
+    first.pop("seed", None)
+    batch = jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct(
+            (batches.batch_size, *np.shape(a)[1:]), jnp.asarray(a).dtype
+        ),
+        batches.data,
+    )
+    check_trainable(trainable, first, batch, validation)
+
+
+def _chunks(size: int, chunk: int | None) -> Iterator[slice]:
+    step = size if chunk is None else chunk
+    for start in range(0, size, step):
+        yield slice(start, min(start + step, size))
+
+
+def _rows(engine: Engine, space: Space, chunk: int | None) -> int:
+    """Rows of one chunk: all chunks have this size, so one program serves all."""
+    devices = len(engine.placement.devices)
+    size = space.size if chunk is None else min(chunk, space.size)
+    return devices * -(-size // devices)
+
+
+class _Loop(NamedTuple):
+    """Takes one chunk of members after another through all updates."""
+
+    engine: Engine
+    batches: ArrayBatches
+    validation: Batch | None
+    record: _Record
+    segment: int
+    progress: Callable[[Progress], None] | None
+
+    def chunk(
+        self, key: Key, space: Space, rows: slice, size: int, keep_state: bool
+    ) -> None:
+        """Train the members `rows` of the space, padded to `size` rows."""
+        hparams = {name: v[rows] for name, v in space.members().items()}
+        seeds = np.unique(hparams.get("seed", np.zeros(1, np.int32)))
+        with _Timed(self.record.seconds, "init"):
+            members = self.engine.init(key, hparams, size=size, first_ident=rows.start)
+            jax.block_until_ready(members)
+        at = 0
+        stops = sorted({*self.record.horizons, self.record.steps})
+        for stop in stops:
+            while at < stop:
+                length = min(self.segment, stop - at)
+                members = self._segment(members, rows, seeds, at, length)
+                at += length
+            if stop in self.record.horizons:
+                with _Timed(self.record.seconds, "evaluate"):
+                    metrics = self.engine.evaluate(members, self.validation)
+                    self.record.evaluated(rows, stop, metrics)
+        if keep_state:
+            count = rows.stop - rows.start
+            state = jax.tree.map(lambda leaf: leaf[:count], members.state)
+            self.record.states.append(state)
+
+    def _segment(
+        self, members: Members, rows: slice, seeds: np.ndarray, at: int, length: int
+    ) -> Members:
+        with _Timed(self.record.seconds, "train"):
+            batches = self.batches.segment(seeds, at, self.segment, length)
+            members, metrics = self.engine.advance(members, batches)
+            self.record.trained(rows, at, length, metrics)
+            self.record.reached(rows, members)
+        if self.progress is not None:
+            steps, total = self.record.steps, len(self.record.status)
+            done = rows.start * steps + (rows.stop - rows.start) * (at + length)
+            self.progress(Progress(done, total * steps))
+        return members
+
+
+class _Timed:
+    """Adds the wall time of a `with` block to `seconds[part]`."""
+
+    def __init__(self, seconds: dict[str, float], part: str) -> None:
+        self.seconds = seconds
+        self.part = part
+
+    def __enter__(self) -> None:
+        self.start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self.part] += time.perf_counter() - self.start
+
+
+def _result(
+    space: Space, record: _Record, engine: Engine, complete: bool
+) -> SweepResult:
+    def shaped(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {k: v.reshape(*space.shape, v.shape[-1]) for k, v in values.items()}
+
+    parts = {"init": "init", "advance": "train", "evaluate": "evaluate"}
+    seconds = dict(record.seconds)
+    for program, spent in engine.compile_seconds.items():
+        seconds[parts[program]] -= spent
+    seconds["compile"] = sum(engine.compile_seconds.values())
+    state = None
+    if record.states and complete:
+        state = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *record.states)
+    return SweepResult(
+        space=space,
+        steps=record.steps,
+        train=shaped(record.train),
+        validation=shaped(record.validation),
+        horizons=np.asarray(record.horizons, np.int64),
+        status=record.status.reshape(space.shape),
+        updates=record.updates.reshape(space.shape),
+        complete=complete,
+        seconds=seconds,
+        versions=versions(),
+        state=state,
+    )

@@ -1,0 +1,206 @@
+"""The hyperparameters of a population, as named axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from optax_cycles import _checks
+
+Values: TypeAlias = Sequence[float] | np.ndarray
+
+
+class Axis(NamedTuple):
+    """One axis of a space: hyperparameters that move together along it.
+
+    Attributes:
+      name: the axis's name in results.
+      values: dict from hyperparameter to its values along the axis.
+    """
+
+    name: str
+    values: Mapping[str, np.ndarray]
+
+    @property
+    def size(self) -> int:
+        """How many points the axis has."""
+        return len(next(iter(self.values.values())))
+
+
+class Space(NamedTuple):
+    """A grid over axes; build one with `grid` and `zip`.
+
+    Attributes:
+      axes: the axes, outermost first.
+    """
+
+    axes: tuple[Axis, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The axes' names, outermost first."""
+        return tuple(axis.name for axis in self.axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The axes' sizes, outermost first."""
+        return tuple(axis.size for axis in self.axes)
+
+    @property
+    def size(self) -> int:
+        """How many members the space has."""
+        return math.prod(self.shape)
+
+    def members(self) -> dict[str, np.ndarray]:
+        """Each hyperparameter of each member: arrays of shape `[size]`."""
+        flat = {}
+        for position, axis in enumerate(self.axes):
+            along = [1] * len(self.axes)
+            along[position] = axis.size
+            for name, values in axis.values.items():
+                wide = np.broadcast_to(values.reshape(along), self.shape)
+                flat[name] = wide.reshape(-1)
+        return flat
+
+
+def _axis_values(function: str, name: str, values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuf":
+        _checks.fail_type(function, name, "a sequence of numbers", values)
+    if array.ndim != 1 or array.size == 0:
+        _checks.fail(function, name, "a non-empty sequence of numbers", values)
+    if not np.all(np.isfinite(array)):
+        _checks.fail(function, name, "a sequence of finite numbers", values)
+    return array
+
+
+def _space(function: str, axes: Sequence[Axis]) -> Space:
+    if not axes:
+        raise ValueError(f"{function}: at least one hyperparameter is needed, got none")
+    seen: set[str] = set()
+    for axis in axes:
+        for name in axis.values:
+            if name in seen:
+                raise ValueError(f"{function}: hyperparameter {name!r} is given twice")
+            seen.add(name)
+    return Space(tuple(axes))
+
+
+def grid(*spaces: Space, **axes: Values) -> Space:
+    """Every combination of the given spaces and values.
+
+    Args:
+      *spaces: spaces (from `zip` or `grid`) whose axes come first.
+      **axes: values of each further hyperparameter, one axis each.
+
+    Returns:
+      The product `Space`; the last axis moves fastest.
+
+    Raises:
+      ValueError: if a hyperparameter is given twice, or values are empty or not
+        finite.
+      TypeError: if values are not numbers.
+
+    Example:
+      >>> import optax_cycles as oc
+      >>> space = oc.sweep.grid(learning_rate=[0.1, 1.0], momentum=[0.8, 0.9])
+      >>> space.shape, space.members()["momentum"].tolist()
+      ((2, 2), [0.8, 0.9, 0.8, 0.9])
+    """
+    for space in spaces:
+        if not isinstance(space, Space):
+            _checks.fail_type("grid", "spaces", "Space objects", space)
+    given = [axis for space in spaces for axis in space.axes]
+    for name, values in axes.items():
+        given.append(Axis(name, {name: _axis_values("grid", name, values)}))
+    return _space("grid", given)
+
+
+def zip(**values: Values) -> Space:
+    """Hyperparameters that move together along one axis, like Python's `zip`.
+
+    Args:
+      **values: the values of each hyperparameter, all of one length.
+
+    Returns:
+      A `Space` with one axis, named after the hyperparameters joined by `+`.
+
+    Raises:
+      ValueError: if lengths differ, or values are empty or not finite.
+      TypeError: if values are not numbers.
+
+    Example:
+      >>> import optax_cycles as oc
+      >>> space = oc.sweep.zip(learning_rate=[0.1, 1.0], momentum=[0.95, 0.8])
+      >>> space.names, space.shape
+      (('learning_rate+momentum',), (2,))
+    """
+    arrays = {name: _axis_values("zip", name, v) for name, v in values.items()}
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"zip: values must have one length, got {lengths}")
+    return _space("zip", [Axis("+".join(arrays), arrays)] if arrays else [])
+
+
+def as_space(function: str, space: Space | Mapping[str, Values]) -> Space:
+    """A space from a space, or from a dict of equally long values."""
+    if isinstance(space, Space):
+        return space
+    if not isinstance(space, Mapping):
+        _checks.fail_type(function, "space", "a Space or a dict of arrays", space)
+    return zip(**space)
+
+
+def _check_range(function: str, low: Any, high: Any, num: Any) -> None:
+    _checks.real(function, "low", low)
+    _checks.real(function, "high", high)
+    _checks.integer(function, "num", num, minimum=2)
+    if low >= high:
+        _checks.fail(function, "low", f"below high ({high!r})", low)
+
+
+def log_space(low: float, high: float, num: int) -> np.ndarray:
+    """`num` values from `low` to `high`, both included, in equal ratios.
+
+    Raises:
+      ValueError: unless 0 < low < high and num >= 2.
+      TypeError: if a bound is not a number or `num` not an integer.
+
+    Example:
+      >>> import optax_cycles as oc
+      >>> oc.sweep.log_space(0.01, 1.0, 3).tolist()
+      [0.01, 0.1, 1.0]
+    """
+    _checks.real("log_space", "low", low, above=0)
+    _check_range("log_space", low, high, num)
+    return np.geomspace(low, high, num)
+
+
+def lin_space(low: float, high: float, num: int) -> np.ndarray:
+    """`num` values from `low` to `high`, both included, in equal steps.
+
+    Raises:
+      ValueError: unless low < high and num >= 2.
+      TypeError: if a bound is not a number or `num` not an integer.
+
+    Example:
+      >>> import optax_cycles as oc
+      >>> oc.sweep.lin_space(0.0, 1.0, 3).tolist()
+      [0.0, 0.5, 1.0]
+    """
+    _check_range("lin_space", low, high, num)
+    return np.linspace(low, high, num)
+
+
+def with_seeds(function: str, space: Space, seeds: int | Values) -> Space:
+    """`space` with an innermost axis of seeds."""
+    if isinstance(seeds, int | np.integer):
+        _checks.integer(function, "seeds", seeds, minimum=1)
+        seeds = np.arange(seeds)
+    values = _axis_values(function, "seeds", seeds)
+    if values.dtype.kind not in "iu" or np.any(values < 0):
+        _checks.fail(function, "seeds", "non-negative integers", seeds)
+    return _space(function, [*space.axes, Axis("seed", {"seed": values})])

@@ -1,0 +1,120 @@
+"""What the engine sees: how a member starts, makes one update, is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from optax_cycles import _checks
+from optax_cycles._typing import (
+    Batch,
+    Hparams,
+    Key,
+    Metrics,
+    ModelState,
+    Params,
+    State,
+)
+from optax_cycles.sweep.problem import Problem
+
+
+class Trainable(NamedTuple):
+    """One member's training as three pure functions.
+
+    Attributes:
+      init: `init(key, hparams) -> state`.
+      step: `step(state, hparams, batch, key) -> (state, metrics)`, one update;
+        `metrics` is a dict of scalars with at least `"loss"`.
+      evaluate: `evaluate(state, batch) -> metrics`, or None.
+    """
+
+    init: Callable[[Key, Hparams], State]
+    step: Callable[[State, Hparams, Batch, Key], tuple[State, Metrics]]
+    evaluate: Callable[[State, Batch], Metrics] | None = None
+
+
+class TrainState(NamedTuple):
+    """A member's state as `trainable` builds it."""
+
+    params: Params
+    model_state: ModelState
+    opt_state: optax.OptState
+
+
+def trainable(
+    problem: Problem,
+    optimizer: Callable[[Hparams], optax.GradientTransformation],
+) -> Trainable:
+    """Join a problem and an optimizer into what the engine trains.
+
+    The optimizer is rebuilt from the (traced) hyperparameters inside every step,
+    which costs nothing in the compiled program: one compile serves every value.
+
+    Args:
+      problem: the model and its loss.
+      optimizer: `optimizer(hparams) -> optax.GradientTransformation`, where
+        `hparams` is a dict of scalars. It must not branch in Python on a value.
+
+    Returns:
+      A `Trainable` whose state is a `TrainState(params, model_state, opt_state)`.
+
+    Raises:
+      TypeError: if `problem` is not a `Problem`, `optimizer` can't be called, or
+        (where it is traced) the loss is not a floating-point scalar.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax, optax_cycles as oc
+      >>> problem = oc.problem_from_loss(
+      ...     lambda key: jnp.ones(2), lambda params, batch, key: jnp.sum(params**2)
+      ... )
+      >>> train = oc.trainable(problem, lambda hp: optax.sgd(hp["learning_rate"]))
+      >>> hparams = {"learning_rate": 0.25}
+      >>> state = train.init(jax.random.key(0), hparams)
+      >>> state, metrics = train.step(state, hparams, None, jax.random.key(1))
+      >>> state.params.tolist(), float(metrics["loss"])
+      ([0.5, 0.5], 2.0)
+    """
+    if not isinstance(problem, Problem):
+        _checks.fail_type("trainable", "problem", "a Problem", problem)
+    _checks.function_of("trainable", "optimizer", optimizer)
+
+    def init(key: Key, hparams: Hparams) -> TrainState:
+        params, model_state = problem.init(key)
+        return TrainState(params, model_state, optimizer(hparams).init(params))
+
+    def scalar_loss(*args: Any) -> tuple[Any, tuple[ModelState, Metrics]]:
+        loss, aux = problem.loss(*args)
+        loss = jnp.asarray(loss)
+        if loss.shape != () or not jnp.issubdtype(loss.dtype, jnp.floating):
+            raise TypeError(
+                "trainable: the loss must be a floating-point scalar, got "
+                f"{loss.dtype}{list(loss.shape)}"
+            )
+        return loss, aux
+
+    def step(
+        state: TrainState, hparams: Hparams, batch: Batch, key: Key
+    ) -> tuple[TrainState, Metrics]:
+        value_and_grad = jax.value_and_grad(scalar_loss, has_aux=True)
+        (loss, (model_state, metrics)), grads = value_and_grad(
+            state.params, state.model_state, batch, key
+        )
+        transform = optax.with_extra_args_support(optimizer(hparams))
+        updates, opt_state = transform.update(
+            grads, state.opt_state, state.params, value=loss
+        )
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(params, model_state, opt_state), {**metrics, "loss": loss}
+
+    if problem.evaluate is None:
+        return Trainable(init, step)
+    evaluate = problem.evaluate
+    return Trainable(
+        init,
+        step,
+        lambda state, batch: evaluate(state.params, state.model_state, batch),
+    )

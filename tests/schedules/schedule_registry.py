@@ -1,0 +1,126 @@
+"""One row per schedule: what the contract tests run over."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import optax_cycles.schedules as oc
+
+
+class Case(NamedTuple):
+    """A schedule with every number it takes, split in values and lengths."""
+
+    make: Callable[..., Any]
+    values: dict[str, float]
+    lengths: dict[str, int]
+    options: dict[str, Any] = {}  # noqa: RUF012
+    end: int | None = None
+    bounds: tuple[float, float] | None = (0.0, float("inf"))
+
+    def build(self, **changes):
+        return self.make(**{**self.values, **self.lengths, **self.options, **changes})
+
+
+WAVE = {"base_value": 0.25, "peak_value": 2.0}
+SIZES = {"step_size": 4, "step_size_down": 6}
+CYCLE = {
+    "peak_value": 2.0,
+    "pct_start": 0.3,
+    "div_factor": 20.0,
+    "final_div_factor": 100.0,
+}
+DECAY = {"decay_steps": 10, "begin": 3}
+
+CASES = {
+    "triangular": Case(oc.triangular, WAVE, SIZES, bounds=(0.25, 2.0)),
+    "triangular2": Case(oc.triangular2, WAVE, SIZES, bounds=(0.25, 2.0)),
+    "exp_range": Case(oc.exp_range, {**WAVE, "gamma": 0.97}, SIZES, bounds=(0.25, 2.0)),
+    "cyclical": Case(
+        oc.cyclical,
+        WAVE,
+        SIZES,
+        {"scale_fn": lambda step: 1 / (1 + step.astype(jnp.float32))}
+        | {"scale_mode": "iterations"},
+        bounds=(0.25, 2.0),
+    ),
+    "one_cycle": Case(
+        oc.one_cycle, CYCLE, {"total_steps": 20}, end=19, bounds=(0.001, 2.0)
+    ),
+    "one_cycle, three phases, exclusive": Case(
+        oc.one_cycle,
+        {**CYCLE, "pct_start": 0.31},
+        {"total_steps": 20},
+        {"three_phase": True, "end": "exclusive", "anneal": "1-sqrt"},
+        end=20,
+        bounds=(0.001, 2.0),
+    ),
+    "warm_restarts": Case(
+        oc.warm_restarts,
+        {"peak_value": 2.0, "period_mult": 1.5, "peak_mult": 0.8, "min_value": 0.01},
+        {"first_period": 5},
+        bounds=(0.0, 2.0),
+    ),
+    "noam": Case(
+        oc.noam,
+        {"model_size": 64.0, "factor": 2.0},
+        {"warmup_steps": 7, "offset": 1},
+        bounds=(0.0, 0.1),
+    ),
+    "linear_decay": Case(
+        oc.linear_decay,
+        {"init_value": 2.0, "end_value": 0.5},
+        DECAY,
+        end=13,
+        bounds=(0.5, 2.0),
+    ),
+    "cosine_decay": Case(
+        oc.cosine_decay,
+        {"init_value": 2.0, "end_ratio": 0.1, "exponent": 1.5},
+        DECAY,
+        end=13,
+        bounds=(0.2, 2.0),
+    ),
+    "exponential_decay": Case(
+        oc.exponential_decay,
+        {"init_value": 2.0, "decay_rate": 0.8, "end_value": 0.25},
+        DECAY,
+        end=97,
+        bounds=(0.25, 2.0),
+    ),
+    "exponential_decay, staircase": Case(
+        oc.exponential_decay,
+        {"init_value": 2.0, "decay_rate": 0.8},
+        DECAY,
+        {"staircase": True},
+        bounds=(0.0, 2.0),
+    ),
+    "join": Case(
+        lambda first, second, peak: oc.join(
+            [
+                oc.linear_decay(0.0, first, end_value=peak),
+                lambda t: peak,
+                oc.cosine_decay(peak, 8),
+            ],
+            [first, second],
+        ),
+        {"peak": 2.0},
+        {"first": 5, "second": 9},
+        end=17,
+        bounds=(0.0, 2.0),
+    ),
+}
+
+
+@functools.cache
+def compiled(name):
+    """A jitted `(numbers, steps) -> values`, with the number of its traces."""
+    case, traces = CASES[name], []
+
+    def run(numbers, steps):
+        traces.append(name)
+        return case.build(**numbers)(steps)
+
+    return jax.jit(run), traces

@@ -1,0 +1,146 @@
+import fractions
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import schedule_oracles as oracle
+from schedule_forms import assert_close, assert_values, ulps
+
+import optax_cycles.schedules as oc
+from optax_cycles.schedules import restarts
+
+MAX = 2**31 - 1
+FIRSTS = [1, 2, 5, 10, 1000]
+MULTS = [1, 2, 3, 10, 1.1, 1.2, 1.5, 2.5]
+
+
+def walked(first, mult, *, rows=60, round_up=math.ceil):
+    """Starts and periods by repeated exact multiplication."""
+    factor, start, period = fractions.Fraction(str(mult)), 0, first
+    table = []
+    while start <= MAX and len(table) < rows:
+        table.append((start, period))
+        start, period = start + period, max(round_up(period * factor), 1)
+    return table
+
+
+def test_numbers():
+    expected = [0.5, 0.5, 0.25, 0.5, (2 + 2**0.5) / 8, 0.25, (2 - 2**0.5) / 8, 0.5]
+    assert_values(oc.warm_restarts(1, 0.5, period_mult=2), expected)
+
+
+def test_fractional_factors_round_each_period_up():
+    assert [p for _, p in walked(5, 1.2)][:9] == [5, 6, 8, 10, 12, 15, 18, 22, 27]
+    starts, periods = restarts._table(5, 1.2, "ceil", 9)
+    assert periods.tolist() == [5, 6, 8, 10, 12, 15, 18, 22, 27]
+    assert starts.tolist() == [0, 5, 11, 19, 29, 41, 56, 74, 96]
+
+
+@pytest.mark.parametrize("first", FIRSTS)
+@pytest.mark.parametrize("mult", MULTS)
+def test_every_restart_is_on_its_step(first, mult):
+    table = walked(first, mult)
+    place_of = jax.jit(restarts.restarts("f", first, mult, "ceil", None))
+    for i, (start, period) in enumerate(table[1:], 1):
+        for t in (start - 1, start, start + 1):
+            if t > MAX:
+                continue
+            row = i - 1 if t < start else i
+            if t == start + 1 and period == 1:
+                row = i + 1
+            place = place_of(np.int32(t))
+            begin, length = table[row] if row < len(table) else (t, place.period)
+            assert (place.cycle, place.position) == (row, t - begin), t
+            assert place.period == min(length, MAX)
+
+
+@pytest.mark.parametrize("first", FIRSTS)
+def test_traced_tables_are_the_concrete_ones(first):
+    traced = jax.jit(lambda n, m: restarts._traced_table(n, m, "ceil", 24))
+    for mult in MULTS:
+        starts, periods = traced(first, mult)
+        table = [row for row in walked(first, mult, rows=24) if row[1] < 2**20]
+        assert starts[: len(table)].tolist() == [start for start, _ in table]
+        assert periods[: len(table)].tolist() == [period for _, period in table]
+
+
+@pytest.mark.parametrize("rounding", ["ceil", "floor", "nearest"])
+def test_shrinking_periods_stop_at_one_step(rounding):
+    rounded = {
+        "ceil": math.ceil,
+        "floor": math.floor,
+        "nearest": lambda x: math.floor(x + fractions.Fraction(1, 2)),
+    }[rounding]
+    table = walked(40, 0.5, rows=8, round_up=rounded)
+    _, periods = restarts._table(40, 0.5, rounding, None)
+    traced = jax.jit(lambda n, m: restarts._traced_table(n, m, rounding, 8))(40, 0.5)
+    assert periods.tolist() == [p for _, p in table][: len(periods)]
+    assert traced[1].tolist() == [p for _, p in table]
+
+
+def test_integer_factors_are_exact_when_traced():
+    starts, _ = jax.jit(lambda n, m: restarts._traced_table(n, m, "ceil", 32))(3, 3)
+    exact = [3 * (3**i - 1) // 2 for i in range(32)]
+    assert starts.tolist() == [min(start, 2**31) for start in exact]
+
+
+@pytest.mark.parametrize(
+    ("first", "mult", "t"), [(1, 3, 121), (1, 10, 111), (1, 1.2, 22)]
+)
+def test_restarts_that_logarithms_miss(first, mult, t):
+    # floor(log(t (m - 1) / T_0 + 1, m)) is one off here, in float32 or in float64.
+    schedule = oc.warm_restarts(first, 1.0, period_mult=mult)
+    starts = [start for start, _ in walked(first, mult)]
+    near = [s for s in starts if abs(s - t) <= 4]
+    assert near
+    for start in near:
+        assert float(schedule(start)) == 1.0
+
+
+def test_the_peak_decays_with_the_restarts():
+    steps = np.arange(40)
+    schedule = oc.warm_restarts(5, 2.0, period_mult=2, peak_mult=0.5, min_value=0.1)
+    expected = oracle.over(
+        oracle.sgdr, steps, 5, 2.0, mult=2, peak_mult=0.5, low=0.1, shape="cosine"
+    )
+    assert_close(schedule, expected, steps=steps)
+    assert float(schedule(5)) == 1.0
+    assert float(schedule(15)) == 0.5
+
+
+def test_equal_periods_go_on_for_ever():
+    schedule = jax.jit(oc.warm_restarts(7, 1.0, shape="linear"))
+    steps = np.asarray([6, 7, 2**24 + 1, MAX // 7 * 7 - 1, MAX // 7 * 7, MAX], np.int32)
+    expected = [1 - t % 7 / 7 for t in steps.tolist()]
+    assert ulps(schedule(steps), expected) <= 2
+
+
+def test_the_last_period_of_a_table_repeats():
+    schedule = oc.warm_restarts(2, 1.0, period_mult=2, max_periods=2, shape="linear")
+    expected = [1, 0.5, 1, 0.75, 0.5, 0.25, 1, 0.75, 0.5, 0.25, 1]
+    assert_values(schedule, expected)
+
+
+def test_a_traced_period_with_a_factor_of_1_needs_one_row():
+    jaxpr = jax.make_jaxpr(lambda n: oc.warm_restarts(n, 1.0)(jnp.asarray(3)))(7)
+    assert " ceil" not in str(jaxpr)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(("first", "mult"), [(1, 1), (1, 2), (3, 3), (10, 1), (7, 2)])
+def test_torch(first, mult):
+    import torch
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
+        optimizer, first, mult, eta_min=0.01
+    )
+    values = []
+    for _ in range(200):
+        values.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    ours = oc.warm_restarts(first, 0.3, period_mult=mult, min_value=0.01)
+    assert_close(ours, values, steps=np.arange(200))

@@ -1,0 +1,163 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from optax_cycles import hyperparams, policies
+
+PARAMS = {"bias": jnp.ones(2), "kernel": jnp.ones((2, 2))}
+
+
+def mask(params):
+    return jax.tree.map(lambda x: x.ndim > 1, params)
+
+
+def updates_of(optimizer, params, grads, steps=1):
+    state, seen = optimizer.init(params), []
+    update = jax.jit(optimizer.update)
+    for _ in range(steps):
+        updates, state = update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+        seen.append(state.hyperparams)
+    return params, seen
+
+
+def test_a_callable_mask_stays_a_mask():
+    zeros = jax.tree.map(jnp.zeros_like, PARAMS)
+    rate = {"learning_rate": lambda t: 0.5}
+    optimizer = hyperparams.inject(optax.adamw, rate, weight_decay=0.1, mask=mask)
+    params, _ = updates_of(optimizer, PARAMS, zeros)
+    np.testing.assert_allclose(params["kernel"], 0.95, rtol=1e-6)
+    np.testing.assert_array_equal(params["bias"], 1.0)
+    # optax takes the mask for a schedule, whose value at step 0 masks everything.
+    unsafe = optax.inject_hyperparams(optax.adamw)(
+        learning_rate=0.5, weight_decay=0.1, mask=mask
+    )
+    params, _ = updates_of(unsafe, PARAMS, zeros)
+    np.testing.assert_array_equal(params["kernel"], 1.0)
+
+
+def test_a_callable_default_stays_a_function():
+    factory = functools.partial(optax.adamw, mask=mask)
+    zeros = jax.tree.map(jnp.zeros_like, PARAMS)
+    rate = {"learning_rate": lambda t: 0.5}
+    optimizer = hyperparams.inject(factory, rate, weight_decay=0.1)
+    params, _ = updates_of(optimizer, PARAMS, zeros)
+    np.testing.assert_array_equal(params["bias"], 1.0)
+    np.testing.assert_allclose(params["kernel"], 0.95, rtol=1e-6)
+
+
+def test_flags_strings_and_dtypes_reach_the_factory_as_they_are():
+    seen = {}
+
+    def factory(learning_rate, *, nesterov, kind="a", extra=None, dtype=None, n=2):
+        seen.update(nesterov=nesterov, kind=kind, extra=extra, dtype=dtype, n=n)
+        return optax.sgd(learning_rate, nesterov=nesterov)
+
+    rate = {"learning_rate": lambda t: 0.5}
+    optimizer = hyperparams.inject(
+        factory, rate, nesterov=True, kind="b", dtype=jnp.bfloat16, static_args=["n"]
+    )
+    state = optimizer.init(PARAMS)
+    assert seen == {
+        "nesterov": True,
+        "kind": "b",
+        "extra": None,
+        "dtype": jnp.bfloat16,
+        "n": 2,
+    }
+    assert set(state.hyperparams) == {"learning_rate"}
+
+
+def test_the_value_logged_is_the_value_used():
+    policy = policies.one_cycle_policy(20, 0.5, momentum=None)
+    optimizer = hyperparams.inject(optax.sgd, policy)
+    params, grads = jnp.zeros(()), jnp.ones(())
+    state = optimizer.init(params)
+    for t in range(22):
+        updates, state = optimizer.update(grads, state, params)
+        logged = state.hyperparams["learning_rate"]
+        assert float(updates) == -float(logged)
+        assert float(logged) == float(policy["learning_rate"](t))
+        assert logged.dtype == jnp.float32
+
+
+def test_bfloat16_parameters_train_with_adam():
+    params = jnp.ones(4, jnp.bfloat16)
+    policy = policies.one_cycle_policy(30, 0.1, momentum_name="b1")
+    optimizer = hyperparams.inject(optax.adam, policy)
+
+    def step(carry, _):
+        params, state = carry
+        grads = jax.grad(lambda p: jnp.sum(p.astype(jnp.float32) ** 2))(params)
+        updates, state = optimizer.update(grads, state, params)
+        return (optax.apply_updates(params, updates), state), state.hyperparams
+
+    (params, state), seen = jax.lax.scan(
+        step, (params, optimizer.init(params)), length=30
+    )
+    assert params.dtype == jnp.bfloat16
+    assert np.all(np.abs(params.astype(jnp.float32)) < 0.3)
+    assert all(value.dtype == jnp.float32 for value in seen.values())
+    assert np.all(seen["b2"] == np.float32(0.999))
+    assert state.inner_state[0].nu.dtype == jnp.float32
+    # The same through optax alone: b2 rounds to 1, and the first update is NaN.
+    unsafe = optax.inject_hyperparams(optax.adam)(**policy)
+    assert float(unsafe.init(params).hyperparams["b2"]) == 1.0
+
+
+def test_constants_may_be_traced_and_swept():
+    def final(rate, momentum):
+        optimizer = hyperparams.inject(
+            optax.sgd, {"learning_rate": lambda t: rate}, momentum=momentum
+        )
+        params = jnp.asarray(1.0)
+        state = optimizer.init(params)
+        for _ in range(3):
+            updates, state = optimizer.update(2 * params, state, params)
+            params = optax.apply_updates(params, updates)
+        return params
+
+    rates, momenta = jnp.asarray([0.1, 0.2]), jnp.asarray([0.0, 0.9])
+    swept = jax.vmap(final)(rates, momenta)
+    for i in range(2):
+        np.testing.assert_allclose(swept[i], final(rates[i], momenta[i]), rtol=1e-6)
+
+
+def test_numbers_in_a_policy_are_constants():
+    optimizer = hyperparams.inject(optax.sgd, {"learning_rate": 0.25})
+    _, seen = updates_of(optimizer, PARAMS, PARAMS)
+    assert float(seen[0]["learning_rate"]) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: hyperparams.inject(optax.sgd, {"learning_rat": abs}),
+            "inject: a name in policy must be one of accumulator_dtype, lear",
+        ),
+        (
+            lambda: hyperparams.inject(optax.sgd, {}, learning_rate=1.0, momentom=0.9),
+            "inject: a name in constants must be one of accumulator_dtype, lear",
+        ),
+        (
+            lambda: hyperparams.inject(
+                optax.sgd, {"learning_rate": abs}, learning_rate=0.1
+            ),
+            "inject: learning_rate must be given only once, got 'policy and constants'",
+        ),
+    ],
+)
+def test_messages(call, message):
+    with pytest.raises(ValueError, match="inject: ") as caught:
+        call()
+    assert str(caught.value).startswith(message)
+
+
+def test_a_factory_must_be_callable():
+    with pytest.raises(TypeError, match="inject: factory must be a callable, got 3"):
+        hyperparams.inject(3, {})
