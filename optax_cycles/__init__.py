@@ -5,9 +5,16 @@ from optax_cycles._extras import MissingExtraError as MissingExtraError
 from optax_cycles._version import __version__ as __version__
 from optax_cycles.adapters import problem_from_linen as problem_from_linen
 from optax_cycles.adapters import problem_from_nnx as problem_from_nnx
+from optax_cycles.hyperparams import current_hyperparams as current_hyperparams
 from optax_cycles.hyperparams import inject as inject
+from optax_cycles.hyperparams import set_hyperparams as set_hyperparams
 from optax_cycles.policies import cyclical_policy as cyclical_policy
+from optax_cycles.policies import (
+    one_cycle_annihilated_policy as one_cycle_annihilated_policy,
+)
 from optax_cycles.policies import one_cycle_policy as one_cycle_policy
+from optax_cycles.policies import one_cycle_smith_policy as one_cycle_smith_policy
+from optax_cycles.policies import warm_restarts_policy as warm_restarts_policy
 from optax_cycles.range_test import NoSuggestionError as NoSuggestionError
 from optax_cycles.range_test import ParallelTest as ParallelTest
 from optax_cycles.range_test import RampTest as RampTest
@@ -19,17 +26,40 @@ from optax_cycles.range_test import ramp_range_test as ramp_range_test
 from optax_cycles.range_test import smooth as smooth
 from optax_cycles.range_test import steep as steep
 from optax_cycles.range_test import valley as valley
+from optax_cycles.schedules import clip as clip
+from optax_cycles.schedules import cooldown as cooldown
 from optax_cycles.schedules import cosine_decay as cosine_decay
 from optax_cycles.schedules import cyclical as cyclical
 from optax_cycles.schedules import exp_range as exp_range
 from optax_cycles.schedules import exponential_decay as exponential_decay
+from optax_cycles.schedules import exponential_shape as exponential_shape
+from optax_cycles.schedules import gradual_warmup as gradual_warmup
+from optax_cycles.schedules import inverse_sqrt as inverse_sqrt
+from optax_cycles.schedules import inverse_time_decay as inverse_time_decay
 from optax_cycles.schedules import join as join
+from optax_cycles.schedules import linear_cosine_decay as linear_cosine_decay
 from optax_cycles.schedules import linear_decay as linear_decay
+from optax_cycles.schedules import natural_exp_decay as natural_exp_decay
 from optax_cycles.schedules import noam as noam
 from optax_cycles.schedules import one_cycle as one_cycle
+from optax_cycles.schedules import one_cycle_annihilated as one_cycle_annihilated
+from optax_cycles.schedules import one_cycle_smith as one_cycle_smith
+from optax_cycles.schedules import piecewise_constant as piecewise_constant
+from optax_cycles.schedules import polynomial_decay as polynomial_decay
+from optax_cycles.schedules import polynomial_shape as polynomial_shape
+from optax_cycles.schedules import power_decay as power_decay
+from optax_cycles.schedules import product as product
+from optax_cycles.schedules import reduce_on_plateau as reduce_on_plateau
+from optax_cycles.schedules import repeat as repeat
+from optax_cycles.schedules import scale as scale
+from optax_cycles.schedules import scale_by_plateau as scale_by_plateau
+from optax_cycles.schedules import shift as shift
+from optax_cycles.schedules import tanh_shape as tanh_shape
 from optax_cycles.schedules import triangular as triangular
 from optax_cycles.schedules import triangular2 as triangular2
 from optax_cycles.schedules import warm_restarts as warm_restarts
+from optax_cycles.schedules import warmup as warmup
+from optax_cycles.schedules import warmup_stable_decay as warmup_stable_decay
 from optax_cycles.sweep.problem import Problem as Problem
 from optax_cycles.sweep.problem import problem_from_loss as problem_from_loss
 from optax_cycles.sweep.trainable import Trainable as Trainable

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from optax.schedules import StatefulSchedule
+from optax.schedules import InjectStatefulHyperparamsState, StatefulSchedule
 
 from optax_cycles import _checks
 from optax_cycles._typing import Params, PyTree
@@ -49,7 +49,7 @@ def inject(
       TypeError: if `factory` is not a function.
       ValueError: if a name is not an argument of `factory`, or is given twice.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp, optax, optax_cycles as oc
       >>> policy = oc.one_cycle_policy(100, 0.1)
       >>> optimizer = oc.inject(optax.sgd, policy, nesterov=True)
@@ -74,6 +74,149 @@ def inject(
         factory, static_args=static, hyperparam_dtype=jnp.float32
     )
     return _with_stable_dtypes(wrapped(**policy, **constants))
+
+
+def current_hyperparams(opt_state: PyTree) -> dict[str, Any]:
+    """The hyperparameters that the last update used.
+
+    Finds the states of `inject` and `optax.inject_hyperparams` wherever they are:
+    in `chain`, `partition`, `masked`, `MultiSteps`, one in another, a linen
+    `TrainState` or an `nnx.Optimizer`.
+
+    Args:
+      opt_state: a state, or what holds one as its attribute `opt_state`.
+
+    Returns:
+      A dict from names to arrays. A name that occurs more than once gets the keys on
+      the way to it in front, as in `"inner_states/head/inner_state/learning_rate"`.
+
+    Raises:
+      ValueError: if there are no injected hyperparameters in the state.
+
+    Examples:
+      >>> import jax.numpy as jnp, optax, optax_cycles as oc
+      >>> rate = oc.linear_decay(1.0, 4)
+      >>> optimizer = optax.chain(
+      ...     optax.clip(1.0), oc.inject(optax.sgd, {"learning_rate": rate})
+      ... )
+      >>> state = optimizer.init(jnp.zeros(2))
+      >>> for _ in range(2):
+      ...     _, state = optimizer.update(jnp.ones(2), state)
+      >>> float(oc.current_hyperparams(state)["learning_rate"])
+      0.75
+    """
+    found = _named("current_hyperparams", opt_state)
+    return {
+        name: _content(state.hyperparams[key]) for name, (state, key) in found.items()
+    }
+
+
+def set_hyperparams(opt_state: PyTree, **values: Any) -> PyTree:
+    """A state with other values of hyperparameters that follow no schedule.
+
+    The next update uses them, without compiling anew: dtypes and shapes stay (a
+    number given for an array of them fills it).
+
+    Args:
+      opt_state: a state, or what holds one, as for `current_hyperparams`.
+      **values: new values by name; a name that occurs more than once is set
+        everywhere. Longer names go in as `**{"0/learning_rate": 0.1}`.
+
+    Returns:
+      The state with the new values. An `nnx.Optimizer` is changed in place.
+
+    Raises:
+      ValueError: if a name is unknown, or follows a schedule, which would overwrite
+        the value in the next update.
+
+    Examples:
+      >>> import jax.numpy as jnp, optax, optax_cycles as oc
+      >>> optimizer = oc.inject(optax.sgd, {}, learning_rate=0.5)
+      >>> state = oc.set_hyperparams(optimizer.init(jnp.zeros(2)), learning_rate=0.25)
+      >>> updates, state = optimizer.update(jnp.ones(2), state)
+      >>> updates.tolist()
+      [-0.25, -0.25]
+    """
+    found = _named("set_hyperparams", opt_state)
+    changes: dict[int, dict[str, Any]] = {}
+    for name, value in values.items():
+        places = [n for n in found if name in (n, n.rpartition("/")[2])]
+        if not places:
+            _checks.choice("set_hyperparams", "a name", name, found)
+        for place in places:
+            state, key = found[place]
+            if key in getattr(state, "hyperparams_states", {}):
+                expected = "a hyperparameter that follows no schedule"
+                _checks.fail("set_hyperparams", name, expected, value)
+            changes.setdefault(id(state.hyperparams), {})[key] = value
+    return _replaced(opt_state, changes)
+
+
+def _is_injected(node: Any) -> bool:
+    return isinstance(
+        node, InjectStatefulHyperparamsState | optax.schedules.InjectHyperparamsState
+    )
+
+
+def _named(function: str, opt_state: PyTree) -> dict[str, tuple[Any, str]]:
+    """Each injected hyperparameter's name, with its state and its key there."""
+    places = list(_injected(getattr(opt_state, "opt_state", opt_state), ""))
+    if not places:
+        expected = "a state with injected hyperparameters"
+        _checks.fail(function, "opt_state", expected, type(opt_state).__name__)
+    keys = [key for _, state in places for key in state.hyperparams]
+    return {
+        key if keys.count(key) == 1 else path + key: (state, key)
+        for path, state in places
+        for key in state.hyperparams
+    }
+
+
+def _injected(tree: PyTree, path: str) -> Iterator[tuple[str, Any]]:
+    """All injected states, outer ones first, with the path to each."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_injected)
+    for keys, node in leaves:
+        if _is_injected(node):
+            here = "".join(f"{_key_name(key)}/" for key in keys)
+            yield path + here, node
+            yield from _injected(node.inner_state, path + here + "inner_state/")
+
+
+def _key_name(key: Any) -> str:
+    return str(jax.tree_util.keystr((key,), simple=True))
+
+
+def _replaced(tree: PyTree, changes: Mapping[int, Mapping[str, Any]]) -> PyTree:
+    """`tree` with the changed hyperparameters, by the identity of their dict."""
+    if hasattr(tree, "opt_state"):
+        inner = _replaced(tree.opt_state, changes)
+        return tree.replace(opt_state=inner) if hasattr(tree, "replace") else tree
+
+    def replace(node: Any) -> Any:
+        if not _is_injected(node):
+            return node
+        new = changes.get(id(node.hyperparams), {})
+        hyperparams = dict(node.hyperparams)
+        for key, value in new.items():
+            hyperparams[key] = _filled(hyperparams[key], value)
+        inner = _replaced(node.inner_state, changes)
+        return node._replace(hyperparams=hyperparams, inner_state=inner)
+
+    return jax.tree.map(replace, tree, is_leaf=_is_injected)
+
+
+def _filled(old: Any, value: Any) -> Any:
+    """`value` with the dtype and the shape of `old`, in the variable if it is one."""
+    held = jnp.asarray(_content(old))
+    new = jnp.broadcast_to(jnp.asarray(value).astype(held.dtype), held.shape)
+    if hasattr(old, "set_value"):  # a variable of flax.nnx, changed in place
+        old.set_value(new)
+        return old
+    return new
+
+
+def _content(leaf: Any) -> Any:
+    return leaf.get_value() if hasattr(leaf, "get_value") else leaf
 
 
 def _with_stable_dtypes(

@@ -176,6 +176,7 @@ def plot_ramp(
     finite = losses[np.isfinite(losses)]
     if finite.size:
         low, high = finite.min(), np.nanmax(smoothed[:, 0])
+        high = high if high > low else low + 1.0
         axes.set_ylim(low - 0.05 * (high - low), high + 0.4 * (high - low))
     axes.set(xscale="log", xlabel=_label(test.name), ylabel="training loss")
     axes.set_title("Ramp: one run a seed, the value climbs")
@@ -226,7 +227,7 @@ def plot_schedules(
     Raises:
       ValueError: if there is no schedule, or `steps` is not positive.
 
-    Example:
+    Examples:
       >>> import optax_cycles as oc
       >>> from optax_cycles.plot import plot_schedules
       >>> figure = plot_schedules({"1cycle": oc.one_cycle_policy(100, 0.1)}, 100)

@@ -5,21 +5,26 @@ A policy is a plain `dict` from the names of an optimizer's arguments to schedul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 
 from optax_cycles import _checks
+from optax_cycles._policy import Against, Policy, assemble
 from optax_cycles._typing import Array, Scalar, Schedule, Step
 from optax_cycles.schedules._phase import reals, whole_step
-from optax_cycles.schedules._shapes import ShapeLike
+from optax_cycles.schedules._shapes import SHAPES, ShapeLike
 from optax_cycles.schedules.cyclical import Scale, decaying, halving, wave
-from optax_cycles.schedules.one_cycle import one_cycle, phases
-
-Policy: TypeAlias = dict[str, Schedule]
-# A number is held constant; (low, high) moves against the learning rate.
-Against: TypeAlias = Scalar | tuple[Scalar, Scalar] | None
+from optax_cycles.schedules.one_cycle import (
+    annihilated_ends,
+    one_cycle,
+    one_cycle_annihilated,
+    one_cycle_smith,
+    phases,
+    through,
+)
+from optax_cycles.schedules.restarts import restarts, warm_restarts
 
 
 def one_cycle_policy(
@@ -70,7 +75,7 @@ def one_cycle_policy(
     Agrees with `torch.optim.lr_scheduler.OneCycleLR(cycle_momentum=True)`. L. Smith,
     "A disciplined approach to neural network hyper-parameters" (2018), section 4.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> policy = oc.one_cycle_policy(10, 25.0, momentum=(1.0, 22.0), anneal="linear")
@@ -93,7 +98,7 @@ def one_cycle_policy(
         **shared,
     )
     moving = {momentum_name: momentum, "weight_decay": weight_decay}
-    return _policy("one_cycle_policy", rate, moving, against)
+    return assemble("one_cycle_policy", rate, moving, against)
 
 
 def cyclical_policy(
@@ -140,7 +145,7 @@ def cyclical_policy(
 
     Agrees with `torch.optim.lr_scheduler.CyclicLR(cycle_momentum=True)`.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> policy = oc.cyclical_policy(1.0, 5.0, 4, momentum=(1.0, 5.0))
@@ -161,41 +166,218 @@ def cyclical_policy(
 
     moving = {momentum_name: momentum, "weight_decay": weight_decay}
     rate = cycled(base_value, peak_value)
-    return _policy(name, rate, moving, lambda low, high: cycled(high, low))
+    return assemble(name, rate, moving, lambda low, high: cycled(high, low))
 
 
-def _policy(
-    function: str,
-    rate: Schedule,
-    moving: Mapping[str, Against],
-    against: Callable[[Scalar, Scalar], Schedule],
+def one_cycle_smith_policy(
+    base_value: Scalar,
+    peak_value: Scalar,
+    step_size: Scalar,
+    *,
+    momentum: Against = (0.85, 0.95),
+    momentum_name: str = "momentum",
+    weight_decay: Against = None,
 ) -> Policy:
-    """The policy with this rate, whose pairs move as `against(low, high)` does."""
-    policy = {"learning_rate": rate}
-    for name, value in moving.items():
-        if isinstance(value, tuple | list):
-            low, high = _pair(function, name, value)
-            policy[name] = against(low, high)
-        elif value is not None:
-            policy[name] = _constant(function, name, value)
+    """The 1cycle policy of the paper's own runs.
+
+    The learning rate is `one_cycle_smith(...)`. A pair (low, high) is
+    `high - (high - low) tri 2**-k`, the wave of `triangular2` with the same step
+    size, so that it dips again by half in the flat tail.
+
+    At t = 0 the rate is `base_value` and each pair is at its high value; from about
+    t = 2 `step_size` on the rate is `base_value / 1000`.
+
+    Args:
+      base_value: learning rate at the start.
+      peak_value: largest learning rate.
+      step_size: steps of the rise and of the descent, >= 1.
+      momentum: (low, high), a number to hold constant, or None to leave out.
+      momentum_name: the optimizer's name for it: "momentum" for `optax.sgd`, "b1"
+        for the Adam family.
+      weight_decay: like `momentum`.
+
+    Returns:
+      A dict with the keys `"learning_rate"`, `momentum_name` and `"weight_decay"`,
+      without those that are None.
+
+    Raises:
+      TypeError: if an argument is of the wrong type.
+      ValueError: if a number is out of range.
+
+    Agrees with the training logs that L. Smith published with "A disciplined approach
+    to neural network hyper-parameters" (2018).
+
+    Examples:
+      >>> import optax_cycles as oc
+      >>> policy = oc.one_cycle_smith_policy(0.1, 1.0, 2246)
+      >>> rate, momentum = policy["learning_rate"](2400), policy["momentum"](2400)
+      >>> f"{float(rate):.5f} {float(momentum):.5f}"
+      '0.93143 0.85686'
+    """
+    name = "one_cycle_smith_policy"
+    rate = one_cycle_smith(base_value, peak_value, step_size)
+    moving = {momentum_name: momentum, "weight_decay": weight_decay}
+    return assemble(
+        name,
+        rate,
+        moving,
+        lambda low, high: wave(name, (high, low), step_size, None, halving),
+    )
+
+
+def one_cycle_annihilated_policy(
+    total_steps: Scalar,
+    peak_value: Scalar,
+    *,
+    momentum: Against = (0.85, 0.95),
+    momentum_name: str = "momentum",
+    weight_decay: Against = None,
+    div_factor: Scalar = 10.0,
+    annihilation_pct: Scalar = 0.1,
+    annihilation_div: Scalar = 100.0,
+) -> Policy:
+    """One cycle in straight lines with an annihilation, and a momentum against it.
+
+    The learning rate is `one_cycle_annihilated(...)`. A pair (low, high) goes from
+    high to low and back in the same straight lines, and stays high in the last phase.
+
+    At t = 0 and from the annihilation on each pair is at its high value; the rate is
+    as in `one_cycle_annihilated`.
+
+    Args:
+      total_steps: number of updates N, >= 1.
+      peak_value: largest learning rate.
+      momentum: (low, high), a number to hold constant, or None to leave out.
+      momentum_name: the optimizer's name for it: "momentum" for `optax.sgd`, "b1"
+        for the Adam family.
+      weight_decay: like `momentum`.
+      div_factor: as in `one_cycle_annihilated`, like the options below.
+      annihilation_pct: share of the steps in the last phase.
+      annihilation_div: the first learning rate over the last one.
+
+    Returns:
+      A dict with the keys `"learning_rate"`, `momentum_name` and `"weight_decay"`,
+      without those that are None.
+
+    Raises:
+      TypeError: if an argument is of the wrong type.
+      ValueError: if a number is out of range.
+
+    Agrees with the Keras `OneCycleLR` callback of titu1994.
+
+    Examples:
+      >>> import optax_cycles as oc
+      >>> policy = oc.one_cycle_annihilated_policy(100, 1.0)
+      >>> [round(float(policy["momentum"](t)), 2) for t in (0, 45, 90, 99)]
+      [0.95, 0.85, 0.95, 0.95]
+    """
+    name = "one_cycle_annihilated_policy"
+    rate = one_cycle_annihilated(
+        total_steps,
+        peak_value,
+        div_factor=div_factor,
+        annihilation_pct=annihilation_pct,
+        annihilation_div=annihilation_div,
+    )
+
+    def against(low: Scalar, high: Scalar) -> Schedule:
+        dtype, (bottom, top) = reals(name, low=low, high=high)
+        ends = annihilated_ends(name, total_steps, annihilation_pct)
+        return through(ends, [top, bottom, top, top], SHAPES["linear"], dtype)
+
+    moving = {momentum_name: momentum, "weight_decay": weight_decay}
+    return assemble(name, rate, moving, against)
+
+
+def warm_restarts_policy(
+    first_period: Scalar,
+    peak_value: Scalar,
+    *,
+    momentum: Against = None,
+    momentum_name: str = "momentum",
+    weight_decay: Against = None,
+    normalized_decay: Scalar | None = None,
+    period_mult: Scalar = 1.0,
+    peak_mult: Scalar = 1.0,
+    min_value: Scalar = 0.0,
+    shape: ShapeLike = "cosine",
+    rounding: str = "ceil",
+    max_periods: int | None = None,
+) -> Policy:
+    """Warm restarts of the learning rate, the momentum and the weight decay.
+
+    The learning rate is `warm_restarts(...)`. A pair (low, high) is low at each
+    restart and rises to high in the same shape. With `normalized_decay` the weight
+    decay is `normalized_decay / sqrt(T_i)` in a period of T_i updates, times the
+    learning rate over `peak_value`.
+
+    At t = 0 and at each restart the rate is at its peak and each pair at its low
+    value; the restarts go on for ever.
+
+    Args:
+      first_period: updates of the first cycle, >= 1.
+      peak_value: learning rate at the first step.
+      momentum: (low, high), a number to hold constant, or None to leave out.
+      momentum_name: the optimizer's name for it: "momentum" for `optax.sgd`, "b1"
+        for the Adam family.
+      weight_decay: like `momentum`.
+      normalized_decay: weight decay in a period of one update, instead of
+        `weight_decay`; for an optimizer whose learning rate does not multiply it.
+      period_mult: as in `warm_restarts`, like the options below.
+      peak_mult: factor of the peak from a cycle to the next.
+      min_value: learning rate that each cycle descends to.
+      shape: shape of a cycle.
+      rounding: rounding of each period to whole steps.
+      max_periods: number of different periods.
+
+    Returns:
+      A dict with the keys `"learning_rate"`, `momentum_name` and `"weight_decay"`,
+      without those that are None.
+
+    Raises:
+      TypeError: if an argument is of the wrong type.
+      ValueError: if a number is out of range, or two weight decays are given.
+
+    I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization" (2019),
+    appendix B.1, for the normalized decay.
+
+    Examples:
+      >>> import optax_cycles as oc
+      >>> policy = oc.warm_restarts_policy(8, 0.1, period_mult=2, normalized_decay=1.0)
+      >>> [round(float(policy["weight_decay"](t)), 4) for t in (0, 1, 7, 8)]
+      [0.3536, 0.3401, 0.0135, 0.25]
+    """
+    name = "warm_restarts_policy"
+    options: dict[str, Any] = {
+        "period_mult": period_mult,
+        "shape": shape,
+        "rounding": rounding,
+        "max_periods": max_periods,
+    }
+
+    def cycled(peak: Scalar, low: Scalar, mult: Scalar) -> Schedule:
+        return warm_restarts(
+            first_period, peak, peak_mult=mult, min_value=low, **options
+        )
+
+    moving = {momentum_name: momentum, "weight_decay": weight_decay}
+    rate = cycled(peak_value, min_value, peak_mult)
+    policy = assemble(name, rate, moving, lambda low, high: cycled(low, high, 1.0))
+    if normalized_decay is not None:
+        if weight_decay is not None:
+            expected = "None where normalized_decay is given"
+            _checks.fail(name, "weight_decay", expected, weight_decay)
+        _checks.real(name, "peak_value", peak_value, above=0)
+        _, (decay, peak) = reals(
+            name, normalized_decay=normalized_decay, peak_value=peak_value
+        )
+        place_of = restarts(name, first_period, period_mult, rounding, max_periods)
+
+        def normalized(step: Step) -> Array:
+            value = rate(step)
+            period = place_of(whole_step(step)).period.astype(value.dtype)
+            scaled: Array = decay * (value / peak) / jnp.sqrt(period)
+            return scaled
+
+        policy["weight_decay"] = normalized
     return policy
-
-
-def _pair(function: str, name: str, value: Any) -> tuple[Scalar, Scalar]:
-    if len(value) != 2:
-        _checks.fail(function, name, "a number or a pair (low, high)", value)
-    low, high = value
-    _checks.real(function, name, low)
-    _checks.real(function, name, high)
-    if not _checks.is_traced(low) and not _checks.is_traced(high) and low > high:
-        _checks.fail(function, name, "a pair (low, high) with low <= high", value)
-    return low, high
-
-
-def _constant(function: str, name: str, value: Scalar) -> Schedule:
-    dtype, (number,) = reals(function, **{name: value})
-
-    def schedule(step: Step) -> Array:
-        return jnp.full(whole_step(step).shape, number, dtype)
-
-    return schedule

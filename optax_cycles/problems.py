@@ -53,7 +53,7 @@ def digits_task(model: str = "mlp") -> Task:
       MissingExtraError: if scikit-learn or Flax is not installed.
       ValueError: if `model` is unknown.
 
-    Example:
+    Examples:
       >>> task = digits_task("mlp")
       >>> task.validation[1].shape
       (355,)

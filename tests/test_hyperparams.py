@@ -133,9 +133,131 @@ def test_numbers_in_a_policy_are_constants():
     assert float(seen[0]["learning_rate"]) == 0.25
 
 
+def injected(rate=0.1, **constants):
+    return hyperparams.inject(optax.sgd, {}, learning_rate=rate, **constants)
+
+
+SCHEDULED = {"learning_rate": lambda t: 0.5}
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda o: o,
+        lambda o: optax.chain(optax.clip(1.0), optax.chain(o, optax.identity())),
+        lambda o: optax.masked(o, {"bias": False, "kernel": True}),
+        lambda o: optax.MultiSteps(o, 2),
+        lambda o: optax.apply_if_finite(o, 3),
+        lambda o: optax.partition(
+            {"a": o, "b": optax.set_to_zero()}, {"bias": "b", "kernel": "a"}
+        ),
+        lambda o: hyperparams.inject(lambda beta: o, {"beta": 0.3}),
+    ],
+    ids=["plain", "chain", "masked", "MultiSteps", "finite", "partition", "nested"],
+)
+def test_hyperparams_are_found_and_set_through(wrap):
+    optimizer = wrap(injected(momentum=0.9))
+    state = optimizer.init(PARAMS)
+    found = hyperparams.current_hyperparams(state)
+    assert float(found["learning_rate"]) == np.float32(0.1)
+    assert float(found["momentum"]) == np.float32(0.9)
+    changed = hyperparams.set_hyperparams(state, momentum=0.5)
+    assert float(hyperparams.current_hyperparams(state)["momentum"]) == np.float32(0.9)
+    after = hyperparams.current_hyperparams(changed)
+    assert (after["momentum"], after["learning_rate"]) == (0.5, found["learning_rate"])
+    assert jax.tree.structure(changed) == jax.tree.structure(state)
+    assert [x.dtype for x in jax.tree.leaves(changed)] == [
+        x.dtype for x in jax.tree.leaves(state)
+    ]
+
+
+def test_a_value_that_was_set_is_used_without_compiling_anew():
+    optimizer, traces = injected(), []
+
+    @jax.jit
+    def update(state):
+        traces.append(1)
+        return optimizer.update(jnp.ones(()), state)
+
+    _, state = update(optimizer.init(jnp.zeros(())))
+    updates, _ = update(hyperparams.set_hyperparams(state, learning_rate=0.25))
+    assert float(updates) == -0.25
+    assert len(traces) == 1
+
+
+def test_current_values_are_those_of_the_last_update():
+    policy = policies.one_cycle_policy(10, 1.0)
+    optimizer = optax.chain(hyperparams.inject(optax.sgd, policy))
+    state = optimizer.init(PARAMS)
+    for t in range(4):
+        _, state = optimizer.update(PARAMS, state)
+        found = hyperparams.current_hyperparams(state)
+        assert {k: float(v) for k, v in found.items() if k in policy} == {
+            k: float(schedule(t)) for k, schedule in policy.items()
+        }
+
+
+def test_names_that_occur_twice_get_their_path():
+    optimizer = optax.chain(injected(0.1), injected(0.2))
+    state = optimizer.init(PARAMS)
+    found = hyperparams.current_hyperparams(state)
+    assert {k: round(float(v), 3) for k, v in found.items()} == {
+        "0/learning_rate": 0.1,
+        "1/learning_rate": 0.2,
+    }
+    one = hyperparams.set_hyperparams(state, **{"1/learning_rate": 0.5})
+    both = hyperparams.set_hyperparams(state, learning_rate=0.5)
+    values = hyperparams.current_hyperparams(one).values()
+    assert [round(float(v), 3) for v in values] == [0.1, 0.5]
+    assert [float(v) for v in hyperparams.current_hyperparams(both).values()] == [
+        0.5
+    ] * 2
+
+
+def test_a_number_fills_the_hyperparameters_of_many_members():
+    optimizer = injected()
+    states = jax.vmap(lambda _: optimizer.init(jnp.zeros(())))(jnp.arange(3))
+    states = hyperparams.set_hyperparams(states, learning_rate=0.5)
+    found = hyperparams.current_hyperparams(states)["learning_rate"]
+    assert found.tolist() == [0.5, 0.5, 0.5]
+
+
+def test_a_linen_train_state():
+    train_state = pytest.importorskip("flax.training.train_state")
+    state = train_state.TrainState.create(
+        apply_fn=None, params=PARAMS, tx=injected(momentum=0.9)
+    )
+    changed = hyperparams.set_hyperparams(state, momentum=0.5)
+    assert float(hyperparams.current_hyperparams(changed)["momentum"]) == 0.5
+
+
+def test_an_nnx_optimizer():
+    nnx = pytest.importorskip("flax.nnx")
+    model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, injected(momentum=0.9), wrt=nnx.Param)
+    assert hyperparams.set_hyperparams(optimizer, momentum=0.5) is optimizer
+    assert float(hyperparams.current_hyperparams(optimizer)["momentum"]) == 0.5
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (
+            lambda: hyperparams.current_hyperparams(optax.sgd(0.1).init(PARAMS)),
+            "current_hyperparams: opt_state must be a state with injected hyperpar",
+        ),
+        (
+            lambda: hyperparams.set_hyperparams(
+                injected().init(PARAMS), learning_rat=1
+            ),
+            "set_hyperparams: a name must be one of learning_rate (did you mean 'learn",
+        ),
+        (
+            lambda: hyperparams.set_hyperparams(
+                hyperparams.inject(optax.sgd, SCHEDULED).init(PARAMS), learning_rate=1
+            ),
+            "set_hyperparams: learning_rate must be a hyperparameter that follows no",
+        ),
         (
             lambda: hyperparams.inject(optax.sgd, {"learning_rat": abs}),
             "inject: a name in policy must be one of accumulator_dtype, lear",
@@ -153,7 +275,7 @@ def test_numbers_in_a_policy_are_constants():
     ],
 )
 def test_messages(call, message):
-    with pytest.raises(ValueError, match="inject: ") as caught:
+    with pytest.raises(ValueError, match=": ") as caught:
         call()
     assert str(caught.value).startswith(message)
 

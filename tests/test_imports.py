@@ -25,10 +25,10 @@ STANDS_ON = {
     "search": {"sweep"},
     "tune": {"range_test", "search", "policies", "hyperparams", "optimizers"},
     "plot": {"tune"},
-    "cli": {"plot", "problems"},
-    "__main__": {"cli"},
-    # What a user gets; the command line stands beside it.
+    # What a user gets; the command line is written with it.
     "__init__": {"plot", "problems"},
+    "cli": {"__init__"},
+    "__main__": {"cli"},
 }
 OPTIONAL = [
     "equinox",

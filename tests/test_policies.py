@@ -77,6 +77,37 @@ def test_cyclical_momentum_mirrors_the_rate(mode, scale):
     assert_values(policy["momentum"], 5 - 4 * TRI * scale)
 
 
+def test_smith_momentum_dips_again_in_the_tail():
+    policy = policies.one_cycle_smith_policy(0.1, 1.0, 2246)
+    steps = [1200, 2400, 4400, 4600, 4800]
+    rate = [0.580855, 0.931434, 0.0409617, 0.0001, 0.0001]
+    momentum = [0.896572, 0.856857, 0.945904, 0.947596, 0.943143]
+    assert_values(policy["learning_rate"], rate, steps=steps, rtol=4e-5)
+    assert_values(policy["momentum"], momentum, steps=steps, rtol=1e-5)
+
+
+def test_annihilated_momentum_is_held_high_in_the_tail():
+    policy = policies.one_cycle_annihilated_policy(
+        10, 1.0, annihilation_pct=0.2, momentum=(0.8, 1.0)
+    )
+    expected = [1, 0.95, 0.9, 0.85, 0.8, 0.85, 0.9, 0.95, 1, 1, 1]
+    assert_values(policy["momentum"], expected)
+    assert float(policy["learning_rate"](4)) == 1.0
+
+
+def test_normalized_decay_follows_the_rate_and_the_period():
+    policy = policies.warm_restarts_policy(
+        8, 0.5, period_mult=2, normalized_decay=1.0, momentum=(0.8, 0.9)
+    )
+    steps = np.asarray([*range(8), *range(8, 24)])
+    q = np.asarray([*(np.arange(8) / 8), *(np.arange(16) / 16)])
+    eta = (1 + np.cos(np.pi * q)) / 2
+    norm = np.asarray([8**-0.5] * 8 + [0.25] * 16)
+    assert_values(policy["learning_rate"], 0.5 * eta, steps=steps)
+    assert_values(policy["weight_decay"], eta * norm, steps=steps)
+    assert_values(policy["momentum"], 0.9 - 0.1 * eta, steps=steps)
+
+
 def test_every_number_of_a_policy_may_be_traced():
     traces = []
 
@@ -112,6 +143,20 @@ def test_every_number_of_a_policy_may_be_traced():
         (
             lambda: policies.one_cycle_policy(0, 1.0),
             "one_cycle: total_steps must be a positive integer, got 0",
+        ),
+        (
+            lambda: policies.warm_restarts_policy(
+                8, 1.0, weight_decay=0.1, normalized_decay=0.1
+            ),
+            "warm_restarts_policy: weight_decay must be None where normalized_decay is",
+        ),
+        (
+            lambda: policies.one_cycle_smith_policy(0.1, 1.0, 0),
+            "one_cycle_smith: step_size must be a positive integer, got 0",
+        ),
+        (
+            lambda: policies.one_cycle_annihilated_policy(10, 1.0, annihilation_pct=-1),
+            "one_cycle_annihilated: annihilation_pct must be a finite number >= 0 and",
         ),
         (
             lambda: policies.cyclical_policy(0.1, 1.0, 0),

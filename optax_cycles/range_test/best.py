@@ -70,7 +70,7 @@ def parallel_best(
         untrained loss by more than noise, or the best value is the first or last.
       ValueError: if shapes don't match, or values don't increase.
 
-    Example:
+    Examples:
       >>> import numpy as np, optax_cycles as oc
       >>> losses = np.array([[2.0, 2.1], [1.0, 1.1], [0.5, 0.6], [np.inf, 2.0]])
       >>> oc.parallel_best([0.01, 0.1, 1.0, 10.0], losses).best
@@ -88,7 +88,14 @@ def parallel_best(
     losses = np.where(allowed[:, None] & finite, losses, np.inf)
     medians = np.median(losses, axis=1)
     best = int(np.argmin(medians))
+    if not np.isfinite(medians[best]):
+        raise NoSuggestionError(
+            "parallel_best: training failed for half of the seeds or more at every "
+            "value; lower the range"
+        )
     start = None if untrained is None else np.broadcast_to(untrained, losses.shape)
+    if start is not None and not np.all(np.isfinite(start[best])):
+        start = None  # Any finite loss improves on it.
     if start is not None:
         _refuse_flat(start[best], losses[best])
     _refuse_edges(values, best)
@@ -124,7 +131,7 @@ def _check_losses(values: Any, losses: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _refuse_flat(untrained: np.ndarray, losses: np.ndarray) -> None:
-    gain = untrained - losses
+    gain = (untrained - losses)[np.isfinite(losses)]
     noise = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else 0.0
     if not np.median(gain) > 2 * noise:
         raise NoSuggestionError(
@@ -149,13 +156,16 @@ def _refuse_edges(values: np.ndarray, best: int) -> None:
 
 def _within_noise(losses: np.ndarray, best: int) -> list[int]:
     """The unbroken run of indices around `best` that the seeds can't tell from it."""
-    seeds = losses.shape[1]
+    trained = np.isfinite(losses[best])
 
     def close(index: int) -> bool:
-        difference = losses[index] - losses[best]
-        if seeds == 1 or not np.all(np.isfinite(difference)):
-            return bool(np.all(difference == 0))
-        return bool(difference.mean() <= 2 * difference.std(ddof=1) / seeds**0.5)
+        if not np.all(np.isfinite(losses[index, trained])):
+            return False
+        difference = losses[index, trained] - losses[best, trained]
+        if len(difference) == 1:
+            return bool(difference[0] == 0)
+        error = difference.std(ddof=1) / len(difference) ** 0.5
+        return bool(difference.mean() <= 2 * error)
 
     low = high = best
     while low > 0 and close(low - 1):
@@ -166,10 +176,14 @@ def _within_noise(losses: np.ndarray, best: int) -> list[int]:
 
 
 def _resampled_best(losses: np.ndarray) -> np.ndarray:
-    """`[RESAMPLES]`: the best index when seeds are drawn with replacement."""
+    """The best index of each draw of seeds with replacement."""
     seeds = losses.shape[1]
+    losses = losses[:, np.lexsort(losses)]  # The order of the seeds must not matter.
     draws = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
-    best: np.ndarray = np.median(losses[:, draws], axis=-1).argmin(axis=0)
+    medians = np.median(losses[:, draws], axis=-1)
+    # A draw in which training failed at every value has no best one.
+    some = np.isfinite(medians).any(axis=0)
+    best: np.ndarray = medians[:, some].argmin(axis=0)
     return best
 
 

@@ -54,22 +54,24 @@ def smooth(losses: Any, beta: float = 0.98) -> np.ndarray:
 
     Args:
       losses: array `[..., steps]`, the average runs along the last axis. From the
-        first NaN on, the average is NaN.
+        first loss on that is not finite, the average is not finite either.
       beta: the decay, in [0, 1).
 
     Returns:
       Float64 array of the shape of `losses`.
 
     Raises:
-      ValueError: if `beta` is not in [0, 1).
+      ValueError: if `beta` is not in [0, 1), or `losses` has no axis.
 
-    Example:
+    Examples:
       >>> import optax_cycles as oc
       >>> oc.smooth([2.0, 2.0, 5.0], beta=0.5).tolist()
       [2.0, 2.0, 3.7142857142857144]
     """
     _checks.real("smooth", "beta", beta, minimum=0.0, below=1.0)
     losses = np.asarray(losses, np.float64)
+    if losses.ndim == 0:
+        _checks.fail("smooth", "losses", "an array with an axis of steps", losses)
     average = np.empty_like(losses)
     for step in range(losses.shape[-1]):
         loss = losses[..., step]
@@ -78,5 +80,6 @@ def smooth(losses: Any, beta: float = 0.98) -> np.ndarray:
             continue
         weight = (1 - beta) / -np.expm1((step + 1) * np.log(beta)) if beta else 1.0
         last = average[..., step - 1]
-        average[..., step] = last + weight * (loss - last)
+        with np.errstate(invalid="ignore"):
+            average[..., step] = last + weight * (loss - last)
     return average

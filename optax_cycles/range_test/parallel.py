@@ -14,7 +14,7 @@ from optax_cycles._typing import Batch, Key, PyTree
 from optax_cycles.range_test.best import RangeSuggestion, parallel_best
 from optax_cycles.sweep.result import SweepResult
 from optax_cycles.sweep.run import Interrupted, run
-from optax_cycles.sweep.space import Axis, Space, grid, log_space, with_seeds
+from optax_cycles.sweep.space import constant_space, grid, log_space, with_seeds
 from optax_cycles.sweep.trainable import Trainable
 
 EVALUATIONS = 5
@@ -104,7 +104,8 @@ class ParallelTest:
         steps = self.sweep.horizons.tolist()
         at = [steps.index(step) for step in _window(horizon)]
         values = self.sweep.validation[metric][..., at]
-        return values.mean(-1).reshape(len(self.values), self.seeds)
+        mean = values.mean(-1, dtype=np.float64)
+        return mean.reshape(len(self.values), self.seeds)
 
     def untrained(self, metric: str = "loss") -> np.ndarray:
         """`[values, seeds]`: a validation metric before the first update."""
@@ -116,7 +117,8 @@ class ParallelTest:
         horizon = self._known("train_loss", horizon)
         first = horizon - max(1, int(WINDOW * horizon))
         losses = self.sweep.train["loss"][..., first:horizon]
-        return losses.mean(-1).reshape(len(self.values), self.seeds)
+        mean = losses.mean(-1, dtype=np.float64)
+        return mean.reshape(len(self.values), self.seeds)
 
     def diverged(self, horizon: int | None = None) -> np.ndarray:
         """bool `[values, seeds]`: the members that failed at a horizon.
@@ -130,11 +132,12 @@ class ParallelTest:
         medians = np.median(np.where(finite, losses, np.inf), axis=1)
         best = int(np.argmin(medians))
         untrained = self.untrained()
-        gain = (untrained - np.where(finite, losses, np.inf)) / np.maximum(
-            untrained - medians[best], np.finfo(np.float32).tiny
-        )
+        if not np.isfinite(medians[best]):
+            return ~finite
+        gain = untrained - np.where(finite, losses, 0.0)
+        most = np.maximum(untrained - medians[best], np.finfo(np.float32).tiny)
         above = np.arange(len(medians)) > best
-        return ~finite | (above[:, None] & (gain < NO_GAIN))
+        return ~finite | (above[:, None] & (gain < NO_GAIN * most))
 
     def suggest(
         self, horizon: int | None = None, *, max_diverged: float = 0.2
@@ -205,7 +208,7 @@ def parallel_range_test(
       ValueError, TypeError: for arguments that make no sense.
       Interrupted: on Ctrl-C, with an incomplete `ParallelTest` as its `result`.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp, optax, optax_cycles as oc
       >>> problem = oc.problem_from_loss(
       ...     lambda key: jnp.ones(2), lambda p, batch, key: jnp.mean((batch @ p) ** 2)
@@ -223,10 +226,8 @@ def parallel_range_test(
     values = _check_values(log_space(1e-5, 10.0, 64) if values is None else values)
     _checks.integer("parallel_range_test", "steps", steps, minimum=1)
     horizons = _check_horizons(steps, horizons)
-    fixed = tuple(
-        Axis(n, {n: np.array([value])}) for n, value in (constants or {}).items()
-    )
-    space = grid(Space(fixed), **{name: values})
+    fixed = constant_space("parallel_range_test", constants)
+    space = grid(fixed, **{name: values})
     space = with_seeds("parallel_range_test", space, seeds)
     try:
         sweep = run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from optax_cycles.range_test.suggest import Suggestion
 from optax_cycles.sweep.divergence import Divergence
 from optax_cycles.sweep.result import SweepResult
 from optax_cycles.sweep.run import Interrupted, run
-from optax_cycles.sweep.space import Axis, Space, with_seeds
+from optax_cycles.sweep.space import constant_space, with_seeds
 from optax_cycles.sweep.trainable import Trainable
 
 EXPLOSION = Divergence(factor=4.0)
@@ -39,7 +40,8 @@ def ramped(
     """
 
     def value(update: Array) -> Array:
-        return low * (high / low) ** (update.astype(jnp.float32) / steps)
+        climb = math.log(high) - math.log(low)
+        return low * jnp.exp(climb * (update.astype(jnp.float32) / steps))
 
     def init(key: Key, hparams: Hparams) -> RampState:
         start = {**hparams, name: jnp.float32(low)}
@@ -160,14 +162,14 @@ def ramp_range_test(
     section 3.3, and "A disciplined approach to neural network hyper-parameters"
     (2018), section 4.1.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp, optax, optax_cycles as oc
       >>> problem = oc.problem_from_loss(
       ...     lambda key: jnp.ones(2), lambda p, batch, key: jnp.mean((batch @ p) ** 2)
       ... )
       >>> train = oc.trainable(problem, lambda hp: optax.sgd(hp["learning_rate"]))
       >>> test = oc.ramp_range_test(train, jnp.eye(2), batch_size=2, steps=60)
-      >>> test.values[0], bool(test.suggest(oc.valley)[0].value > 1e-3)
+      >>> float(test.values[0]), test.suggest(oc.valley)[0].value > 1e-3
       (1e-05, True)
     """
     _checks.real("ramp_range_test", "low", low, above=0)
@@ -177,9 +179,10 @@ def ramp_range_test(
     _checks.integer("ramp_range_test", "steps", steps, minimum=1)
     if not isinstance(trainable, Trainable):
         _checks.fail_type("ramp_range_test", "trainable", "a Trainable", trainable)
-    fixed = {n: np.array([value]) for n, value in (constants or {}).items()}
-    axes = [Axis(n, {n: value}) for n, value in fixed.items()]
-    space = with_seeds("ramp_range_test", Space(tuple(axes)), seeds)
+    if name in (constants or {}):
+        raise ValueError(f"ramp_range_test: hyperparameter {name!r} is given twice")
+    space = constant_space("ramp_range_test", constants)
+    space = with_seeds("ramp_range_test", space, seeds)
     values = low * (high / low) ** (np.arange(steps) / steps)
     try:
         sweep = run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 from typing import Any
 
@@ -49,18 +50,14 @@ def valley(values: Any, losses: Any) -> Suggestion:
 
     Agrees with fastai's `valley`, which first trims the curve.
 
-    Example:
+    Examples:
       >>> import numpy as np, optax_cycles as oc
       >>> values = np.geomspace(1e-4, 1.0, 9)
       >>> oc.valley(values, [2.3, 2.3, 2.2, 1.9, 1.4, 1.0, 0.9, 2.0, 8.0]).index
       3
     """
     curve = check_curve("valley", values, losses, minimum=3)
-    lengths = np.ones(len(curve.losses), np.int64)
-    for index in range(1, len(lengths)):
-        above = curve.losses[:index] > curve.losses[index]
-        if np.any(above):
-            lengths[index] = 1 + lengths[:index][above].max()
+    lengths = _falls(curve.losses)
     end = int(np.argmax(lengths))
     length = int(lengths[end])
     if length == 1:
@@ -70,6 +67,18 @@ def valley(values: Any, losses: Any) -> Suggestion:
     index = max(end - length + int(sections) + int(sections / 2), 0)
     reason = f"half way down the longest fall of the loss ({length} points)"
     return Suggestion(float(curve.values[index]), index, reason)
+
+
+def _falls(losses: np.ndarray) -> np.ndarray:
+    """The length of the longest strictly decreasing subsequence ending at each."""
+    # tails[k]: the largest last loss, negated, of a fall of length k + 1 so far.
+    tails: list[float] = []
+    lengths = np.empty(len(losses), np.int64)
+    for index, rise in enumerate((-losses).tolist()):
+        length = bisect.bisect_left(tails, rise)
+        tails[length : length + 1] = [rise]
+        lengths[index] = length + 1
+    return lengths
 
 
 def steep(values: Any, losses: Any) -> Suggestion:
@@ -90,7 +99,7 @@ def steep(values: Any, losses: Any) -> Suggestion:
 
     Agrees with fastai's `steep`, which first trims the curve.
 
-    Example:
+    Examples:
       >>> import numpy as np, optax_cycles as oc
       >>> oc.steep(np.geomspace(1e-3, 1.0, 4), [2.3, 2.2, 1.0, 0.9]).value
       0.01

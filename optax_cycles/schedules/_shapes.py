@@ -78,7 +78,7 @@ def polynomial_shape(power: Scalar) -> Shape:
     Raises:
       ValueError: if `power` is negative or not finite.
 
-    Example:
+    Examples:
       >>> import optax_cycles as oc
       >>> float(oc.polynomial_shape(2)(0.5))
       0.25
@@ -110,7 +110,7 @@ def exponential_shape(rate: Scalar = 5.0) -> Shape:
     Raises:
       ValueError: if `rate` is not positive and finite.
 
-    Example:
+    Examples:
       >>> import math, optax_cycles as oc
       >>> round(float(oc.exponential_shape(math.log(9))(0.5)), 6)
       0.25
@@ -143,7 +143,7 @@ def tanh_shape(lower: Scalar = -6.0, upper: Scalar = 3.0) -> Shape:
     Raises:
       ValueError: if a bound is not finite, or `upper` is not above `lower`.
 
-    Example:
+    Examples:
       >>> import optax_cycles as oc
       >>> [round(float(oc.tanh_shape()(q)), 4) for q in (0.0, 0.5, 1.0)]
       [1.0, 0.9525, 0.0]

@@ -46,7 +46,7 @@ def join(schedules: Sequence[Schedule], boundaries: Sequence[Scalar]) -> Schedul
 
     Agrees with `optax.join_schedules` and `torch.optim.lr_scheduler.SequentialLR`.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> rise = oc.linear_decay(0.0, 2, end_value=1.0)
@@ -96,7 +96,7 @@ def product(*schedules: Schedule) -> Schedule:
     Agrees with `torch.optim.lr_scheduler.ChainedScheduler` for schedulers that
     multiply.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> schedule = oc.product(oc.warmup(2), oc.linear_decay(8.0, 4))
@@ -132,7 +132,7 @@ def scale(schedule: Schedule, factor: Scalar) -> Schedule:
       TypeError: if `schedule` is not a function or `factor` not a number.
       ValueError: if `factor` is not finite.
 
-    Example:
+    Examples:
       >>> import optax_cycles as oc
       >>> float(oc.scale(oc.linear_decay(1.0, 4), 0.5)(1))
       0.375
@@ -163,7 +163,7 @@ def shift(schedule: Schedule, steps: Scalar) -> Schedule:
     Raises:
       TypeError: if `schedule` is not a function or `steps` not an integer.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> schedule = oc.shift(oc.linear_decay(1.0, 2), 2)
@@ -198,7 +198,7 @@ def clip(
       TypeError: if `schedule` is not a function or a bound not a number.
       ValueError: if a bound is not finite, or `minimum` is above `maximum`.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> oc.clip(oc.linear_decay(1.0, 4), minimum=0.5)(jnp.arange(4)).tolist()
@@ -232,7 +232,7 @@ def repeat(schedule: Schedule, period: Scalar) -> Schedule:
       TypeError: if `schedule` is not a function or `period` not an integer.
       ValueError: if `period` is out of range.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> oc.repeat(oc.linear_decay(1.0, 4), 3)(jnp.arange(5)).tolist()

@@ -43,7 +43,7 @@ def cooldown(
 
     Agrees with the cooldown of big_vision's schedules.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> oc.cooldown(2, 2)(jnp.arange(6)).tolist()

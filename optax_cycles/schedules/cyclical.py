@@ -56,7 +56,7 @@ def triangular(
     Agrees with `torch.optim.lr_scheduler.CyclicLR(mode="triangular")`; L. Smith,
     "Cyclical Learning Rates for Training Neural Networks" (2015), section 3.1.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> schedule = oc.triangular(1.0, 5.0, 4)
@@ -95,7 +95,7 @@ def triangular2(
     Agrees with `torch.optim.lr_scheduler.CyclicLR(mode="triangular2")`; L. Smith,
     "Cyclical Learning Rates for Training Neural Networks" (2015), section 3.1.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> oc.triangular2(1.0, 5.0, 2)(jnp.arange(9)).tolist()
@@ -137,7 +137,7 @@ def exp_range(
     Agrees with `torch.optim.lr_scheduler.CyclicLR(mode="exp_range")`; L. Smith,
     "Cyclical Learning Rates for Training Neural Networks" (2015), section 3.1.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> oc.exp_range(0.0, 8.0, 1, gamma=0.5)(jnp.arange(4)).tolist()
@@ -181,7 +181,7 @@ def cyclical(
 
     Agrees with `torch.optim.lr_scheduler.CyclicLR(scale_fn=..., scale_mode=...)`.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> schedule = oc.cyclical(0.0, 6.0, 1, scale_fn=lambda cycle: 1 / cycle)

@@ -49,7 +49,7 @@ def linear_decay(
 
     Agrees with `optax.linear_schedule` and `torch.optim.lr_scheduler.LinearLR`.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> oc.linear_decay(1.0, 4)(jnp.arange(6)).tolist()
@@ -103,7 +103,7 @@ def cosine_decay(
     `CosineDecay`, and `torch.optim.lr_scheduler.CosineAnnealingLR` up to its
     `T_max`, after which that rises.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> oc.cosine_decay(2.0, 2, end_ratio=0.5)(jnp.arange(4)).tolist()
@@ -163,7 +163,7 @@ def polynomial_decay(
     Agrees with `optax.polynomial_schedule`, torch's `PolynomialLR`, and keras
     `PolynomialDecay` with and without its `cycle`.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> oc.polynomial_decay(4.0, 2, power=2)(jnp.arange(4)).tolist()
@@ -220,7 +220,7 @@ def linear_cosine_decay(
     Agrees with `linear_cosine_decay` of TensorFlow 1. I. Bello et al., "Neural
     Optimizer Search with Reinforcement Learning" (2017).
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> values = oc.linear_cosine_decay(1.0, 2, beta=0.0)(jnp.arange(3))
@@ -250,9 +250,9 @@ def _since(step: Step, begin: Any, steps: Any, dtype: Any) -> Fraction:
 def _stretched(since: Array, steps: Any, q: Fraction) -> Fraction:
     """The fraction of a decay of as many times `steps` as have begun."""
     begun = jnp.maximum(-(-since // jnp.maximum(steps, 1)), 1)
-    left = (begun * steps - since).astype(q.done.dtype)
+    left = jnp.maximum(begun * steps - since, 0).astype(q.done.dtype)
     share = jnp.asarray(steps).astype(q.done.dtype) * begun.astype(q.done.dtype)
-    after = begun > 1
+    after = (begun > 1) & (jnp.asarray(steps) > 0)
     return Fraction(
         jnp.where(after, since.astype(q.done.dtype) / jnp.maximum(share, 1.0), q.done),
         jnp.where(after, left / jnp.maximum(share, 1.0), q.left),

@@ -71,7 +71,7 @@ def one_cycle(
     whole `pct N` with `optax.cosine_onecycle_schedule` and fastai. L. Smith,
     "A disciplined approach to neural network hyper-parameters" (2018), section 4.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> schedule = oc.one_cycle(
@@ -135,7 +135,7 @@ def one_cycle_annihilated(
     Agrees with the Keras `OneCycleLR` callback of titu1994 at its defaults, and with
     nachiket273's PyTorch `OneCycle` for `annihilation_div` equal to `div_factor`.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> schedule = oc.one_cycle_annihilated(100, 1.0)
@@ -183,7 +183,7 @@ def one_cycle_smith(
     Agrees with the learning rates in the training logs that L. Smith published with
     "A disciplined approach to neural network hyper-parameters" (2018).
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> schedule = oc.one_cycle_smith(0.125, 1.0, 4)
@@ -199,9 +199,8 @@ def one_cycle_smith(
 
     def schedule(step: Step) -> Array:
         step = whole_step(step)
-        return jnp.where(
-            step < size, cycle(step), jnp.maximum(cycle(step), base / 1000)
-        )
+        value = cycle(step)
+        return jnp.where(step < size, value, jnp.maximum(value, base / 1000))
 
     return schedule
 

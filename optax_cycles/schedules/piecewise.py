@@ -42,7 +42,7 @@ def piecewise_constant(
     Agrees with `optax.piecewise_constant_schedule` (which takes factors) and torch's
     `MultiStepLR`; with side "left", with keras `PiecewiseConstantDecay`.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> oc.piecewise_constant([2, 3], [1.0, 0.5, 0.25])(jnp.arange(5)).tolist()

@@ -90,7 +90,7 @@ def reduce_on_plateau(
     Agrees with `torch.optim.lr_scheduler.ReduceLROnPlateau` for metrics that are not
     negative; for those, torch's relative margin asks for no improvement.
 
-    Example:
+    Examples:
       >>> import optax_cycles as oc
       >>> schedule = oc.reduce_on_plateau(1.0, patience=1, factor=0.5)
       >>> state, values = schedule.init(), []
@@ -140,7 +140,7 @@ def scale_by_plateau(
     `optax.contrib.reduce_on_plateau`, which fires one metric early, with a patience
     of 0 never, and never when the metric is negative).
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp, optax, optax_cycles as oc
       >>> optimizer = optax.chain(optax.sgd(1.0), oc.scale_by_plateau(patience=0))
       >>> state = optimizer.init(jnp.zeros(()))

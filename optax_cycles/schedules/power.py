@@ -41,7 +41,7 @@ def inverse_sqrt(
     Agrees with `get_inverse_sqrt_schedule` of transformers and with "rsqrt" of
     big_vision.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> oc.inverse_sqrt(1.0, 4)(jnp.asarray([0, 2, 4, 16])).tolist()
@@ -84,7 +84,7 @@ def power_decay(
 
     Agrees with `inverse_sqrt` for a power of 0.5.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> oc.power_decay(1.0, 4, power=1)(jnp.asarray([0, 2, 4, 16])).tolist()

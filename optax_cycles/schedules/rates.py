@@ -48,7 +48,7 @@ def exponential_decay(
     Agrees with `optax.exponential_decay`, keras `ExponentialDecay`, and torch's
     `ExponentialLR` (`decay_steps` 1) and `StepLR` (staircase).
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> oc.exponential_decay(8.0, 2, 0.5, staircase=True)(jnp.arange(5)).tolist()
@@ -105,7 +105,7 @@ def natural_exp_decay(
 
     Agrees with `natural_exp_decay` of TensorFlow 1.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> values = oc.natural_exp_decay(1.0, 1, 1.0)(jnp.arange(3))
@@ -157,7 +157,7 @@ def inverse_time_decay(
 
     Agrees with keras `InverseTimeDecay` and `inverse_time_decay` of TensorFlow 1.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> oc.inverse_time_decay(1.0, 2, 1.0)(jnp.asarray([0, 2, 6])).tolist()

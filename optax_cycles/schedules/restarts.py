@@ -78,7 +78,7 @@ def warm_restarts(
     `CosineDecayRestarts` and timm's `CosineLRScheduler`. I. Loshchilov and F.
     Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), eq. 5.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> schedule = oc.warm_restarts(1, 0.5, period_mult=2)

@@ -51,7 +51,7 @@ def noam(
     Annotated Transformer". A. Vaswani et al., "Attention Is All You Need" (2017),
     eq. 3.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> oc.noam(64, 4)(jnp.asarray([0, 1, 3, 15])).tolist()
@@ -112,7 +112,7 @@ def warmup_stable_decay(
     Haegele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training
     Durations" (2024), for the shape 1 - sqrt(q).
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> schedule = oc.warmup_stable_decay(1.0, 2, 2, 4)
@@ -174,7 +174,7 @@ def gradual_warmup(
     value after the warm-up without m). P. Goyal et al., "Accurate, Large Minibatch
     SGD" (2017), section 2.2.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> after = oc.linear_decay(1.0, 4)
@@ -228,7 +228,7 @@ def warmup(
 
     With offset 1 agrees with the linear warm-up of `pytorch_warmup`.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> import optax_cycles as oc
       >>> oc.warmup(4)(jnp.arange(6)).tolist()

@@ -113,7 +113,20 @@ class ArrayBatches:
     def segment(
         self, seeds: np.ndarray, start: int, steps: int, length: int
     ) -> Segment:
-        """A segment of `steps` updates, the first `length` of which are made."""
+        """A segment of `steps` updates, the first `length` of which are made.
+
+        Args:
+          seeds: int `[orders]`, increasing: the seeds to make an order for.
+          start: updates made before the segment.
+          steps: updates of the segment, what a program is compiled for.
+          length: updates to make, at most `steps`.
+
+        Raises:
+          ValueError: if the seeds don't increase, or there are no steps.
+        """
+        _checks.integer("segment", "steps", steps, minimum=1)
+        if np.any(np.diff(seeds) < 0):
+            _checks.fail("segment", "seeds", "increasing", seeds)
         return Segment(
             self.data,
             self.indices(seeds, start, steps),

@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from optax_cycles._typing import Batch, Hparams, PyTree
-from optax_cycles.sweep.trainable import Trainable
+from optax_cycles.sweep.trainable import Trainable, initial_state
 
 _BRANCHES = (
     jax.errors.TracerBoolConversionError,
@@ -39,19 +40,21 @@ def check_trainable(
       ValueError: if metrics have no `"loss"`, or `validation` is given to a
         trainable without `evaluate`.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp, optax, optax_cycles as oc
       >>> problem = oc.problem_from_loss(
       ...     lambda key: jnp.ones(2), lambda params, batch, key: batch @ params
       ... )
       >>> train = oc.trainable(problem, lambda hp: optax.sgd(hp["learning_rate"]))
-      >>> oc.sweep.check_trainable(train, {"learning_rate": 0.1}, jnp.ones((4, 2)))
-      Traceback (most recent call last):
-      TypeError: trainable: the loss must be a floating-point scalar, got float32[4]
+      >>> try:
+      ...     oc.sweep.check_trainable(train, {"learning_rate": 0.1}, jnp.ones((4, 2)))
+      ... except TypeError as error:
+      ...     print(error)
+      trainable: the loss must be a floating-point scalar, got float32[4]
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
-    state = _trace("init", lambda hp, k: trainable.init(k, hp), hparams, key)
-    new_state, metrics = _trace(
+    state = _trace("init", lambda hp, k: initial_state(trainable, k, hp), hparams, key)
+    made = _trace(
         "step",
         lambda hp, *rest: trainable.step(rest[0], hp, *rest[1:]),
         hparams,
@@ -59,6 +62,9 @@ def check_trainable(
         batch,
         key,
     )
+    if not isinstance(made, tuple) or len(made) != 2:
+        raise TypeError(f"step: must return (state, metrics), got {made!r}")
+    new_state, metrics = made
     _check_metrics("step", metrics)
     _check_same_state(state, new_state)
     if validation is None:
@@ -79,10 +85,12 @@ def _trace(name: str, function: Any, hparams: Hparams, *rest: PyTree) -> Any:
     try:
         return jax.eval_shape(function, shapes, *rest)
     except _BRANCHES as error:
+        # NumPy's numbers stay numbers while JAX traces, JAX's own would not.
+        numbers = {h: np.asarray(hparams[h], shapes[h].dtype)[()] for h in shapes}
+        if not _traces(function, numbers, {}, rest):
+            raise
         for only, shape in shapes.items():
-            fixed = {**hparams}
-            del fixed[only]
-            if not _traces(function, fixed, only, shape, rest):
+            if not _traces(function, numbers, {only: shape}, rest):
                 raise TypeError(
                     f"{name}: hyperparameter {only!r} is traced, so Python can't "
                     "branch on its value or make a number of it; use jnp.where or "
@@ -92,14 +100,14 @@ def _trace(name: str, function: Any, hparams: Hparams, *rest: PyTree) -> Any:
 
 
 def _traces(
-    function: Any, fixed: Hparams, only: str, shape: Any, rest: tuple[PyTree, ...]
+    function: Any, fixed: Hparams, shapes: Hparams, rest: tuple[PyTree, ...]
 ) -> bool:
-    """Whether `function` can be traced when only one hyperparameter is."""
+    """Whether `function` can be traced when only `shapes` of its hparams are."""
     try:
         jax.eval_shape(
-            lambda value, *args: function({**fixed, only: value}, *args), shape, *rest
+            lambda traced, *args: function({**fixed, **traced}, *args), shapes, *rest
         )
-    except _BRANCHES:
+    except Exception:
         return False
     return True
 
@@ -110,10 +118,10 @@ def _check_metrics(name: str, metrics: Any) -> None:
     if "loss" not in metrics:
         raise ValueError(f"{name}: metrics must hold 'loss', got {sorted(metrics)}")
     for metric, value in metrics.items():
-        if value.shape != ():
-            raise TypeError(
-                f"{name}: metric {metric!r} must be a scalar, got shape {value.shape}"
-            )
+        shape = getattr(value, "shape", None)
+        if shape != ():
+            got = repr(value) if shape is None else f"shape {shape}"
+            raise TypeError(f"{name}: metric {metric!r} must be a scalar, got {got}")
     if not jnp.issubdtype(metrics["loss"].dtype, jnp.floating):
         raise TypeError(
             f"{name}: the loss must be a floating-point scalar, got dtype "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -92,7 +93,8 @@ def observe(rule: Divergence, watch: Watch, loss: Array) -> tuple[Watch, Array]:
     is_first = watch.seen == 0
     number = seen.astype(jnp.float32)
     # The debiased average written as a step towards the loss: a constant stays exact.
-    weight = (1 - rule.smoothing) / (1 - jnp.float32(rule.smoothing) ** number)
+    decay = rule.smoothing
+    weight = (1 - decay) / -jnp.expm1(number * math.log(decay)) if decay else 1.0
     smooth = jnp.where(is_first, loss, watch.smooth + weight * (loss - watch.smooth))
     first = jnp.where(is_first, loss, watch.first)
     changed = jnp.where(is_first, 0.0, jnp.abs(loss - watch.last))

@@ -25,8 +25,8 @@ from optax_cycles.sweep.divergence import (
 from optax_cycles.sweep.members import Members, Status
 from optax_cycles.sweep.placement import Placement, over_members, resolve_placement
 from optax_cycles.sweep.program import Program
-from optax_cycles.sweep.space import Space, as_space
-from optax_cycles.sweep.trainable import Trainable
+from optax_cycles.sweep.space import Space, as_space, check_seeds
+from optax_cycles.sweep.trainable import Trainable, initial_state
 
 
 class Engine:
@@ -124,6 +124,7 @@ class Engine:
         rows = np.minimum(np.arange(size), count - 1)
         padding = np.arange(size) >= count
         seed = flat.pop("seed", np.zeros(count, np.int32))
+        check_seeds("init", "seed", seed)
         start = {
             "hparams": {name: jnp.asarray(v[rows]) for name, v in flat.items()},
             "ident": jnp.asarray(np.where(padding, -1, rows + first_ident), jnp.int32),
@@ -140,7 +141,7 @@ class Engine:
     def _init_member(self, start: dict[str, Any], key: Key) -> Members:
         init_key, stream = jax.random.split(jax.random.fold_in(key, start["seed"]))
         return Members(
-            state=self.trainable.init(init_key, start["hparams"]),
+            state=initial_state(self.trainable, init_key, start["hparams"]),
             key=stream,
             step=jnp.int32(0),
             watch=start_watch(),
@@ -272,7 +273,7 @@ def build(
       TypeError: if `trainable` is not a `Trainable`.
       ValueError: if the placement is unknown or the rule's numbers make no sense.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp, optax, optax_cycles as oc
       >>> problem = oc.problem_from_loss(
       ...     lambda key: jnp.ones(2), lambda p, batch, key: jnp.mean((batch @ p) ** 2)

@@ -44,9 +44,12 @@ def resolve_placement(
       devices: the devices to use; all of this process's by default.
 
     Raises:
-      ValueError: for another name, or an empty list of devices.
+      ValueError: for another name, an empty list of devices, or `devices` beside a
+        `Placement`, which has its own.
     """
     if isinstance(placement, Placement):
+        if devices is not None:
+            raise ValueError("build: devices are given twice, the placement has some")
         return placement
     _checks.choice("build", "placement", placement, ("auto", "map", "vmap"))
     chosen = tuple(jax.local_devices() if devices is None else devices)

@@ -56,7 +56,7 @@ def problem_from_loss(
     Raises:
       TypeError: if `init`, `loss` or `evaluate` can't be called.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp, optax_cycles as oc
       >>> problem = oc.problem_from_loss(
       ...     init=lambda key: jnp.ones(3),

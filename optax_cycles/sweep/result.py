@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import xarray
 
 FORMAT = "optax_cycles.SweepResult/1"
+# Names of dimensions and variables that a hyperparameter can't have besides.
+RESERVED = ("step", "horizon", "status", "updates")
+SLASH = "%2F"
 
 
 def versions() -> dict[str, str]:
@@ -144,7 +147,9 @@ class SweepResult:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all but `state` to a netCDF file. Needs the extra `sweep`."""
         require("h5netcdf", "sweep", "save")
-        self.to_xarray().to_netcdf(path, engine="h5netcdf")
+        # A slash, common in the names of metrics, would make a group of the file.
+        dataset = _replaced(self.to_xarray(), "/", SLASH)
+        dataset.to_netcdf(path, engine="h5netcdf")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SweepResult:
@@ -156,7 +161,13 @@ class SweepResult:
         xr = require("xarray", "sweep", "load")
         require("h5netcdf", "sweep", "load")
         with xr.open_dataset(path, engine="h5netcdf") as opened:
-            return cls.from_xarray(opened.load())
+            dataset = _replaced(opened.load(), SLASH, "/")
+        if dataset.attrs.get("format") != FORMAT:
+            found = dataset.attrs.get("format")
+            raise ValueError(
+                f"load: {os.fspath(path)} must hold {FORMAT!r}, got {found!r}"
+            )
+        return cls.from_xarray(dataset)
 
     @classmethod
     def from_xarray(cls, dataset: xarray.Dataset) -> SweepResult:
@@ -192,3 +203,9 @@ class SweepResult:
             seconds=json.loads(dataset.attrs["seconds"]),
             versions=json.loads(dataset.attrs["versions"]),
         )
+
+
+def _replaced(dataset: xarray.Dataset, old: str, new: str) -> xarray.Dataset:
+    """The dataset with `old` replaced by `new` in the names of all it holds."""
+    names = [str(name) for name in (*dataset.variables, *dataset.dims)]
+    return dataset.rename({n: n.replace(old, new) for n in names if old in n})

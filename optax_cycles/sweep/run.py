@@ -18,11 +18,12 @@ from optax_cycles.sweep.divergence import NON_FINITE, Divergence
 from optax_cycles.sweep.engine import Engine, build
 from optax_cycles.sweep.members import Members
 from optax_cycles.sweep.placement import Placement
-from optax_cycles.sweep.result import SweepResult, versions
-from optax_cycles.sweep.space import Space, as_space
+from optax_cycles.sweep.result import RESERVED, SweepResult, versions
+from optax_cycles.sweep.space import Space, as_space, check_seeds
 from optax_cycles.sweep.trainable import Trainable
 
 SEGMENTS = 20
+LONGEST_SEGMENT = 500
 
 
 class Progress(NamedTuple):
@@ -117,7 +118,8 @@ def run(
       chunk: members trained at a time; by default all of them. A larger population
         takes several rounds, with the same results.
       segment: updates in one compiled program; between programs the host reports
-        progress and can be interrupted. By default a twentieth of `steps`.
+        progress and can be interrupted. By default a twentieth of `steps`,
+        at most 500.
       divergence: when a member is stopped.
       keep_state: whether the result holds every member's final state.
       progress: called with a `Progress` after each segment.
@@ -130,7 +132,7 @@ def run(
         `check_trainable` finds the trainable wrong.
       Interrupted: on Ctrl-C, with the incomplete result.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp, optax, optax_cycles as oc
       >>> problem = oc.problem_from_loss(
       ...     lambda key: jnp.ones(2), lambda p, batch, key: jnp.mean((batch @ p) ** 2)
@@ -144,12 +146,13 @@ def run(
       ({'learning_rate': 0.5}, [False, False, True])
     """
     space = as_space("run", space)
+    _check_names(space)
     _checks.integer("run", "steps", steps, minimum=1)
     horizons = _check_horizons(steps, horizons, validation)
     if chunk is not None:
         _checks.integer("run", "chunk", chunk, minimum=1)
     if segment is None:
-        segment = max(1, -(-steps // SEGMENTS))
+        segment = min(-(-steps // SEGMENTS), LONGEST_SEGMENT)
     _checks.integer("run", "segment", segment, minimum=1)
     init_key, data_key = jax.random.split(_check_key(key))
     batches = ArrayBatches(data, batch_size, data_key)
@@ -164,17 +167,28 @@ def run(
     loop = _Loop(engine, batches, validation, record, segment, progress)
     complete = False
     try:
-        for rows in _chunks(space.size, chunk):
-            loop.chunk(init_key, space, rows, _rows(engine, space, chunk), keep_state)
+        size = _rows(engine, space, chunk)
+        for rows, seeds in _chunks(space, chunk):
+            loop.chunk(init_key, space, rows, seeds, size, keep_state=keep_state)
         complete = True
     except KeyboardInterrupt:
         raise Interrupted(_result(space, record, engine, complete)) from None
     return _result(space, record, engine, complete)
 
 
+def _check_names(space: Space) -> None:
+    for name, values in space.members().items():
+        if name in RESERVED:
+            raise ValueError(f"run: {name!r} can't be the name of a hyperparameter")
+        if name == "seed":
+            check_seeds("run", name, values)
+
+
 def _check_key(key: Any) -> Key:
     if not (
-        isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        isinstance(key, jax.Array)
+        and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        and key.shape == ()
     ):
         _checks.fail_type("run", "key", "a key from jax.random.key", key)
     return key
@@ -212,10 +226,18 @@ def _check(
     check_trainable(trainable, first, batch, validation)
 
 
-def _chunks(size: int, chunk: int | None) -> Iterator[slice]:
-    step = size if chunk is None else chunk
-    for start in range(0, size, step):
-        yield slice(start, min(start + step, size))
+def _chunks(space: Space, chunk: int | None) -> Iterator[tuple[slice, np.ndarray]]:
+    """The rows of each chunk, and its seeds: as many for all, the last one repeated."""
+    of_member = space.members().get("seed", np.zeros(space.size, np.int32))
+    step = space.size if chunk is None else chunk
+    chunks = [
+        slice(start, min(start + step, space.size))
+        for start in range(0, space.size, step)
+    ]
+    seeds = [np.unique(of_member[rows]) for rows in chunks]
+    most = max(map(len, seeds))
+    for rows, known in zip(chunks, seeds, strict=True):
+        yield rows, np.pad(known, (0, most - len(known)), "edge")
 
 
 def _rows(engine: Engine, space: Space, chunk: int | None) -> int:
@@ -236,11 +258,17 @@ class _Loop(NamedTuple):
     progress: Callable[[Progress], None] | None
 
     def chunk(
-        self, key: Key, space: Space, rows: slice, size: int, keep_state: bool
+        self,
+        key: Key,
+        space: Space,
+        rows: slice,
+        seeds: np.ndarray,
+        size: int,
+        *,
+        keep_state: bool,
     ) -> None:
         """Train the members `rows` of the space, padded to `size` rows."""
         hparams = {name: v[rows] for name, v in space.members().items()}
-        seeds = np.unique(hparams.get("seed", np.zeros(1, np.int32)))
         with _Timed(self.record.seconds, "init"):
             members = self.engine.init(key, hparams, size=size, first_ident=rows.start)
             jax.block_until_ready(members)

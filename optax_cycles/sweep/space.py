@@ -12,6 +12,9 @@ from optax_cycles import _checks
 
 Values: TypeAlias = Sequence[float] | np.ndarray
 
+# JAX cuts wider integers off without a word.
+INT_MIN, INT_MAX = -(2**31), 2**31 - 1
+
 
 class Axis(NamedTuple):
     """One axis of a space: hyperparameters that move together along it.
@@ -74,6 +77,10 @@ def _axis_values(function: str, name: str, values: Any) -> np.ndarray:
         _checks.fail(function, name, "a non-empty sequence of numbers", values)
     if not np.all(np.isfinite(array)):
         _checks.fail(function, name, "a sequence of finite numbers", values)
+    if array.dtype.kind in "iu" and not (
+        array.min() >= INT_MIN and array.max() <= INT_MAX
+    ):
+        _checks.fail(function, name, "integers of at most 32 bits", values)
     return array
 
 
@@ -104,7 +111,7 @@ def grid(*spaces: Space, **axes: Values) -> Space:
         finite.
       TypeError: if values are not numbers.
 
-    Example:
+    Examples:
       >>> import optax_cycles as oc
       >>> space = oc.sweep.grid(learning_rate=[0.1, 1.0], momentum=[0.8, 0.9])
       >>> space.shape, space.members()["momentum"].tolist()
@@ -132,7 +139,7 @@ def zip(**values: Values) -> Space:
       ValueError: if lengths differ, or values are empty or not finite.
       TypeError: if values are not numbers.
 
-    Example:
+    Examples:
       >>> import optax_cycles as oc
       >>> space = oc.sweep.zip(learning_rate=[0.1, 1.0], momentum=[0.95, 0.8])
       >>> space.names, space.shape
@@ -148,7 +155,7 @@ def zip(**values: Values) -> Space:
 def as_space(function: str, space: Space | Mapping[str, Values]) -> Space:
     """A space from a space, or from a dict of equally long values."""
     if isinstance(space, Space):
-        return space
+        return _space(function, space.axes)
     if not isinstance(space, Mapping):
         _checks.fail_type(function, "space", "a Space or a dict of arrays", space)
     return zip(**space)
@@ -169,7 +176,7 @@ def log_space(low: float, high: float, num: int) -> np.ndarray:
       ValueError: unless 0 < low < high and num >= 2.
       TypeError: if a bound is not a number or `num` not an integer.
 
-    Example:
+    Examples:
       >>> import optax_cycles as oc
       >>> oc.sweep.log_space(0.01, 1.0, 3).tolist()
       [0.01, 0.1, 1.0]
@@ -186,7 +193,7 @@ def lin_space(low: float, high: float, num: int) -> np.ndarray:
       ValueError: unless low < high and num >= 2.
       TypeError: if a bound is not a number or `num` not an integer.
 
-    Example:
+    Examples:
       >>> import optax_cycles as oc
       >>> oc.sweep.lin_space(0.0, 1.0, 3).tolist()
       [0.0, 0.5, 1.0]
@@ -201,6 +208,17 @@ def with_seeds(function: str, space: Space, seeds: int | Values) -> Space:
         _checks.integer(function, "seeds", seeds, minimum=1)
         seeds = np.arange(seeds)
     values = _axis_values(function, "seeds", seeds)
-    if values.dtype.kind not in "iu" or np.any(values < 0):
-        _checks.fail(function, "seeds", "non-negative integers", seeds)
+    check_seeds(function, "seeds", values)
     return _space(function, [*space.axes, Axis("seed", {"seed": values})])
+
+
+def constant_space(function: str, constants: Mapping[str, float] | None) -> Space:
+    """The space of one point that has the given hyperparameters, if any."""
+    fixed = {n: _axis_values(function, n, [v]) for n, v in (constants or {}).items()}
+    return Space(tuple(Axis(name, {name: value}) for name, value in fixed.items()))
+
+
+def check_seeds(function: str, name: str, seeds: np.ndarray) -> None:
+    """Raise unless seeds are what a random key can be folded with."""
+    if seeds.dtype.kind not in "iu" or np.any(seeds < 0):
+        _checks.fail(function, name, "non-negative integers", seeds)

@@ -37,6 +37,16 @@ class Trainable(NamedTuple):
     evaluate: Callable[[State, Batch], Metrics] | None = None
 
 
+def initial_state(trainable: Trainable, key: Key, hparams: Hparams) -> State:
+    """What `trainable.init` returns, its numbers as arrays of a fixed dtype.
+
+    A Python number is weakly typed, the array that a step makes of it is not, and
+    a program compiled for the one does not fit the other.
+    """
+    state = trainable.init(key, hparams)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), state)
+
+
 class TrainState(NamedTuple):
     """A member's state as `trainable` builds it."""
 
@@ -66,7 +76,7 @@ def trainable(
       TypeError: if `problem` is not a `Problem`, `optimizer` can't be called, or
         (where it is traced) the loss is not a floating-point scalar.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp, optax, optax_cycles as oc
       >>> problem = oc.problem_from_loss(
       ...     lambda key: jnp.ones(2), lambda params, batch, key: jnp.sum(params**2)

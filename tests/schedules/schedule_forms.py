@@ -18,7 +18,6 @@ def forms(schedule, steps):
         "jit": np.stack([jitted(t) for t in steps[:count]]),
         "vmap": np.asarray(jax.jit(jax.vmap(schedule))(steps)),
         "array": np.asarray(schedule(steps)),
-        "matrix": np.asarray(jax.jit(schedule)(steps.reshape(8, -1))).ravel(),
         "scan": np.asarray(jax.jit(functools.partial(scanned, schedule))(steps)),
     }
     return {form: found[:count] for form, found in values.items()}

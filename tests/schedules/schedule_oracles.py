@@ -93,6 +93,63 @@ def exponential_decay(t, init, steps, rate, *, staircase=False, begin=0, end=Non
     return max(value, end) if rate < 1 else min(value, end)
 
 
+def annihilated(t, total, levels, pct):
+    """OneCycleLR of titu1994: three straight lines between whole steps."""
+    mid = int(total * (1 - pct) / 2)
+    return float(np.interp(t, [0, mid, 2 * mid, total], levels))
+
+
+def smith(t, base, peak, size):
+    """Smith's own runs: the descent aims at 0 and is floored."""
+    if t < size:
+        return base + (peak - base) * t / size
+    return max(peak * (1 - (t - size) / size), base / 1000)
+
+
+def power_decay(t, init, warmup, *, power, timescale, shift=0):
+    """big_vision's "rsqrt" (and transformers' inverse square root) at power 0.5."""
+    rise = min(t / warmup, 1.0) if warmup else 1.0
+    return init * rise * (1 + (max(t - warmup, 0) + shift) / timescale) ** -power
+
+
+def wsd(t, peak, lengths, *, shape="1-sqrt", end_ratio=0.0, init_ratio=0.0):
+    """transformers' get_wsd_schedule, with the warm-up's start apart."""
+    warmup, stable, decay = lengths
+    if t < warmup:
+        return peak * (init_ratio + (1 - init_ratio) * t / warmup)
+    if t < warmup + stable:
+        return peak
+    if t >= warmup + stable + decay:
+        return peak * end_ratio
+    q = (t - warmup - stable) / decay
+    return peak * (end_ratio + (1 - end_ratio) * SHAPES[shape](q))
+
+
+def polynomial_decay(t, init, steps, *, end=0.0, power=1.0, cycle=False):
+    """keras PolynomialDecay."""
+    if cycle:
+        steps = steps * max(math.ceil(t / steps), 1)
+    q = min(t, steps) / steps
+    return (init - end) * (1 - q) ** power + end
+
+
+def linear_cosine_decay(t, init, steps, *, periods=0.5, alpha=0.0, beta=0.001):
+    """tf.compat.v1.train.linear_cosine_decay."""
+    t = min(t, steps)
+    line = (steps - t) / steps
+    cosine = 0.5 * (1 + math.cos(math.pi * 2 * periods * t / steps))
+    return init * ((alpha + line) * cosine + beta)
+
+
+def gradual_warmup(t, after, warmup, multiplier):
+    """ildoonet's GradualWarmupScheduler, scaled from the end of the warm-up on."""
+    if t >= warmup:
+        return multiplier * after(t - warmup)
+    if multiplier == 1.0:
+        return after(0) * t / warmup
+    return after(0) * ((multiplier - 1.0) * t / warmup + 1.0)
+
+
 def over(function, steps, *args, **kwargs):
     """The values of an oracle at all `steps`."""
     return np.asarray([function(int(t), *args, **kwargs) for t in steps], np.float64)

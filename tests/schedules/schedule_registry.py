@@ -18,7 +18,9 @@ class Case(NamedTuple):
     lengths: dict[str, int]
     options: dict[str, Any] = {}  # noqa: RUF012
     end: int | None = None
-    bounds: tuple[float, float] | None = (0.0, float("inf"))
+    bounds: tuple[float, float] = (0.0, float("inf"))
+    # A composition has the dtype of its parts.
+    doubles: bool = True
 
     def build(self, **changes):
         return self.make(**{**self.values, **self.lengths, **self.options, **changes})
@@ -96,6 +98,113 @@ CASES = {
         DECAY,
         {"staircase": True},
         bounds=(0.0, 2.0),
+    ),
+    "one_cycle_annihilated": Case(
+        oc.one_cycle_annihilated,
+        {
+            "peak_value": 2.0,
+            "div_factor": 10.0,
+            "annihilation_pct": 0.13,
+            "annihilation_div": 50.0,
+        },
+        {"total_steps": 20},
+        end=20,
+        bounds=(0.004, 2.0),
+    ),
+    "one_cycle_smith": Case(
+        oc.one_cycle_smith,
+        {"base_value": 0.2, "peak_value": 2.0},
+        {"step_size": 8},
+        end=16,
+        bounds=(0.0002, 2.0),
+    ),
+    "inverse_sqrt": Case(
+        oc.inverse_sqrt,
+        {"init_value": 2.0},
+        {"warmup_steps": 7, "shift": 3},
+        bounds=(0.0, 2.0),
+    ),
+    "power_decay": Case(
+        oc.power_decay,
+        {"init_value": 2.0, "power": 0.7},
+        {"warmup_steps": 7, "timescale": 9, "shift": 0},
+        bounds=(0.0, 2.0),
+    ),
+    "warmup_stable_decay": Case(
+        oc.warmup_stable_decay,
+        {"peak_value": 2.0, "end_ratio": 0.1, "init_ratio": 0.05},
+        {"warmup_steps": 7, "stable_steps": 6, "decay_steps": 9},
+        end=22,
+        bounds=(0.1, 2.0),
+    ),
+    "gradual_warmup": Case(
+        lambda warmup_steps, decay_steps, multiplier: oc.gradual_warmup(
+            oc.linear_decay(1.0, decay_steps), warmup_steps, multiplier=multiplier
+        ),
+        {"multiplier": 4.0},
+        {"warmup_steps": 7, "decay_steps": 9},
+        end=16,
+        bounds=(0.0, 4.0),
+    ),
+    "polynomial_decay": Case(
+        oc.polynomial_decay,
+        {"init_value": 2.0, "end_value": 0.1, "power": 1.5},
+        DECAY,
+        end=13,
+        bounds=(0.1, 2.0),
+    ),
+    "polynomial_decay, cycle": Case(
+        oc.polynomial_decay,
+        {"init_value": 2.0, "end_value": 0.1, "power": 0.9},
+        DECAY,
+        {"cycle": True},
+        bounds=(0.1, 2.0),
+    ),
+    "linear_cosine_decay": Case(
+        oc.linear_cosine_decay,
+        {"init_value": 2.0, "num_periods": 1.7, "alpha": 0.1, "beta": 0.02},
+        DECAY,
+        end=13,
+        bounds=(0.04, 2.24),
+    ),
+    "natural_exp_decay": Case(
+        oc.natural_exp_decay,
+        {"init_value": 2.0, "decay_rate": 0.7},
+        DECAY,
+        bounds=(0.0, 2.0),
+    ),
+    "inverse_time_decay": Case(
+        oc.inverse_time_decay,
+        {"init_value": 2.0, "decay_rate": 0.7},
+        DECAY,
+        bounds=(0.0, 2.0),
+    ),
+    "piecewise_constant": Case(
+        lambda first, second, a, b, c: oc.piecewise_constant(
+            [first, second], [a, b, c], side="left"
+        ),
+        {"a": 1.0, "b": 2.0, "c": 0.5},
+        {"first": 5, "second": 9},
+        end=10,
+        bounds=(0.5, 2.0),
+    ),
+    "composed": Case(
+        lambda warm, start, cool, period, late, factor, top: oc.clip(
+            oc.scale(
+                oc.product(
+                    oc.warmup(warm, "cosine", start=0.1, offset=1),
+                    oc.shift(oc.repeat(oc.linear_decay(1.0, 20), period), late),
+                    oc.cooldown(start, cool, "1-sqrt"),
+                ),
+                factor,
+            ),
+            maximum=top,
+        ),
+        {"factor": 2.0, "top": 1.5},
+        {"warm": 4, "start": 15, "cool": 9, "period": 7, "late": 2},
+        end=24,
+        bounds=(0.0, 1.5),
+        doubles=False,
     ),
     "join": Case(
         lambda first, second, peak: oc.join(

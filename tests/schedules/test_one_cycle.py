@@ -144,6 +144,64 @@ def test_optax_with_an_exclusive_end(total, pct):
     assert_close(ours, expected, steps=steps)
 
 
+def test_annihilated():
+    steps = np.asarray([0, 45, 90, 100, 101, MAX])
+    assert_values(
+        oc.one_cycle_annihilated(100, 1.0), [0.1, 1, 0.1, 1e-3, 1e-3, 1e-3], steps=steps
+    )
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 10, 97, 1000])
+@pytest.mark.parametrize("pct", [0.0, 0.1, 0.3, 1.0])
+def test_annihilated_is_three_lines(total, pct):
+    steps = np.arange(0, total, max(total // 50, 1))
+    expected = oracle.over(
+        oracle.annihilated, steps, total, [0.2, 1.0, 0.2, 0.004], pct=pct
+    )
+    schedule = oc.one_cycle_annihilated(
+        total, 1.0, div_factor=5.0, annihilation_pct=pct, annihilation_div=50.0
+    )
+    if int(total * (1 - pct) / 2) > 0:
+        assert_close(schedule, expected, steps=steps)
+    assert np.all(np.isfinite(schedule(np.arange(3))))
+
+
+def test_annihilated_meets_whole_steps_when_traced():
+    def peak(pct, total):
+        steps = jnp.arange(100)
+        return oc.one_cycle_annihilated(total, 1.0, annihilation_pct=pct)(
+            steps
+        ).argmax()
+
+    traced = jax.jit(jax.vmap(peak, (0, None)))
+    shares = jnp.asarray([0.1, 0.2, 0.3, 0.6, 0.7, 0.9])
+    assert traced(shares, 100).tolist() == [45, 40, 35, 20, 15, 5]
+
+
+SMITH = {
+    # Learning rates of the logs behind Smith (2018): base, peak, size -> t: value.
+    (0.002, 0.02, 2246): {
+        400: 0.0052057,
+        2400: 0.0186287,
+        4400: 0.000819235,
+        4800: 2e-6,
+    },
+    (0.08, 0.8, 4003): {1000: 0.259865, 5000: 0.600749, 8000: 0.00119905, 9000: 8e-5},
+    (0.1, 1.0, 2246): {1200: 0.580855, 2400: 0.931434, 4400: 0.0409617, 4600: 1e-4},
+    (0.1, 1.0, 4394): {4000: 0.919299, 7000: 0.406919, 9000: 1e-4, 9600: 1e-4},
+}
+
+
+@pytest.mark.parametrize("run", SMITH)
+def test_smith_is_what_the_paper_ran(run):
+    points = SMITH[run]
+    schedule = oc.one_cycle_smith(*run)
+    assert_values(schedule, list(points.values()), steps=list(points), rtol=5e-5)
+    steps = np.linspace(0, 2 * run[2] + 100, 60).astype(int)
+    expected = oracle.over(oracle.smith, steps, *run)
+    assert_close(schedule, expected, steps=steps)
+
+
 @pytest.mark.peer
 @pytest.mark.parametrize("three_phase", [False, True])
 @pytest.mark.parametrize("anneal", ["cos", "linear"])

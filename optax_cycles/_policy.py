@@ -1,0 +1,53 @@
+"""Joining schedules that share one position in the cycle to a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import jax.numpy as jnp
+
+from optax_cycles import _checks
+from optax_cycles._typing import Array, Scalar, Schedule, Step
+from optax_cycles.schedules._phase import reals, whole_step
+
+Policy: TypeAlias = dict[str, Schedule]
+# A number is held constant; (low, high) moves against the learning rate.
+Against: TypeAlias = Scalar | tuple[Scalar, Scalar] | None
+
+
+def assemble(
+    function: str,
+    rate: Schedule,
+    moving: Mapping[str, Against],
+    against: Callable[[Scalar, Scalar], Schedule],
+) -> Policy:
+    """The policy with this rate, whose pairs move as `against(low, high)` does."""
+    policy = {"learning_rate": rate}
+    for name, value in moving.items():
+        if isinstance(value, tuple | list):
+            low, high = _pair(function, name, value)
+            policy[name] = against(low, high)
+        elif value is not None:
+            policy[name] = _constant(function, name, value)
+    return policy
+
+
+def _pair(function: str, name: str, value: Any) -> tuple[Scalar, Scalar]:
+    if len(value) != 2:
+        _checks.fail(function, name, "a number or a pair (low, high)", value)
+    low, high = value
+    _checks.real(function, name, low)
+    _checks.real(function, name, high)
+    if not _checks.is_traced(low) and not _checks.is_traced(high) and low > high:
+        _checks.fail(function, name, "a pair (low, high) with low <= high", value)
+    return low, high
+
+
+def _constant(function: str, name: str, value: Scalar) -> Schedule:
+    dtype, (number,) = reals(function, **{name: value})
+
+    def schedule(step: Step) -> Array:
+        return jnp.full(whole_step(step).shape, number, dtype)
+
+    return schedule

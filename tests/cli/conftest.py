@@ -1,0 +1,73 @@
+"""A tiny task that commands find by name, and a way to run a command."""
+
+import sys
+
+import pytest
+
+from optax_cycles.cli import main
+
+TASK = """
+import jax.numpy as jnp
+import numpy as np
+
+import optax_cycles as oc
+from optax_cycles.problems import Task
+
+inputs = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+targets = inputs @ np.arange(1.0, 5.0, dtype=np.float32)
+
+
+def loss(params, batch, key):
+    return jnp.mean((batch[0] @ params - batch[1]) ** 2)
+
+
+def make(loss=loss):
+    problem = oc.problem_from_loss(lambda key: jnp.zeros(4), loss)
+    return Task(problem, (inputs[:48], targets[:48]), (inputs[48:], targets[48:]))
+
+
+task = make()
+
+
+def vector_task():
+    return make(lambda params, batch, key: batch[0] @ params - batch[1])
+
+
+def broken_task():
+    def loss(params, batch, key):
+        raise RuntimeError("the user's own mistake")
+
+    return make(loss)
+
+
+def flat_task():
+    return make(lambda params, batch, key: 0.0 * jnp.sum(params) + 1.0)
+
+
+not_a_task = 3
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with `tiny.py` in it."""
+    (tmp_path / "tiny.py").write_text(TASK)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    sys.modules.pop("tiny", None)
+
+
+@pytest.fixture
+def command(folder, capsys):
+    """`command(*words)` runs a command; returns its exit code, output and errors."""
+
+    def run(*words):
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

@@ -1,0 +1,231 @@
+"""`optax-cycles range-test` on a tiny task: results, files, refusals, interruption."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import optax_cycles as oc
+from optax_cycles.cli.console import Console
+
+QUICK = (
+    "range-test --problem tiny:task --num 8 --seeds 2 --steps 20 --batch-size 8 "
+    "--lr-min 0.01 --lr-max 100 --optimizer sgd"
+).split()
+ROOT = Path(oc.__file__).parents[1]
+FILES = ["parallel.nc", "ramp.nc", "range_test.json", "range_test.png", "training.nc"]
+
+
+@pytest.fixture
+def done(command):
+    code, out, err = command(*QUICK, "--out", "found")
+    assert code == 0, err
+    return out
+
+
+def test_it_leaves_the_figure_and_the_results(done, folder):
+    assert sorted(os.listdir(folder / "found")) == FILES
+    content = json.loads((folder / "found/range_test.json").read_text())
+    assert content["complete"] is True
+    assert content["refusal"] is None
+    suggestion = content["suggestion"]
+    assert 0.01 <= suggestion["base"] <= suggestion["best"] <= suggestion["peak"] < 100
+    low, high = suggestion["interval"]
+    assert low <= high
+    assert set(content["trainings"]) == {"1cycle", "constant"}
+    assert len(content["trainings"]["1cycle"]["loss"]) == 2
+    assert content["settings"]["optimizer"] == "sgd"
+    assert content["seconds"]["range test"] > 0
+    assert (folder / "found/range_test.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_curves_can_be_read_back(done, folder):
+    result = oc.sweep.SweepResult.load(folder / "found/parallel.nc")
+    assert result.space.names == ("learning_rate", "seed")
+    assert result.train["loss"].shape == (8, 2, 20)
+    content = json.loads((folder / "found/range_test.json").read_text())
+    training = oc.sweep.SweepResult.load(folder / "found/training.nc")
+    np.testing.assert_allclose(
+        training.validation["loss"][0, :, -1],
+        content["trainings"]["1cycle"]["loss"],
+        rtol=1e-6,
+    )
+
+
+def test_it_prints_the_suggestion_both_trainings_and_the_time(done):
+    for words in ("peak", "best constant", "base", "ramp: valley", "ramp: steep"):
+        assert words in done
+    assert "1cycle" in done
+    assert "constant" in done
+    assert "Where the time went" in done
+    assert re.search(r"\d\.\d{4} ± \d\.\d{4}", done)
+
+
+def test_the_suggested_rate_trains_a_quadratic(done, folder):
+    """The least-squares loss has curvature near 2, so rates near 1/2 are best."""
+    content = json.loads((folder / "found/range_test.json").read_text())
+    assert 0.05 < content["suggestion"]["best"] < 1.0
+
+
+def test_a_loss_that_never_falls_is_refused(command, folder):
+    words = [w if w != "tiny:task" else "tiny:flat_task" for w in QUICK]
+    code, out, _ = command(*words, "--out", "flat")
+    assert code == 1
+    assert "No suggestion: parallel_best: no value improves" in " ".join(out.split())
+    content = json.loads((folder / "flat/range_test.json").read_text())
+    assert content["suggestion"] is None
+    assert "no value improves" in content["refusal"]
+
+
+def test_a_range_that_ends_too_early_is_refused(command):
+    words = [w if w != "100" else "0.05" for w in QUICK]
+    code, out, _ = command(*words, "--out", "short")
+    assert code == 1
+    assert "raise the end of the range" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("range-test --optimizer adm", "argument --optimizer: invalid choice: 'adm'"),
+        ("range-test --model rnn", "argument --model: invalid choice: 'rnn'"),
+        ("range-test --speed 3", "unrecognized arguments: --speed 3"),
+        ("range-test --steps 0", "--steps: must be a positive integer, got '0'"),
+        ("range-test --seeds two", "--seeds: must be a positive integer, got 'two'"),
+        ("range-test --lr-min -1", "--lr-min: must be a positive number, got '-1'"),
+        ("range-test --lr-max nan", "--lr-max: must be a positive number, got 'nan'"),
+        ("range-test --num 2", "--num must be at least 3, got 2"),
+        (
+            "range-test --lr-min 1 --lr-max 0.1",
+            "--lr-min must be below --lr-max, got 1 and 0.1",
+        ),
+        ("range-test --problem tiny", "--problem must be written module:attribute"),
+        ("range-test --problem nowhere:x", "--problem: there is no module 'nowhere'"),
+        (
+            "range-test --problem tiny:taks",
+            "module 'tiny' has no attribute 'taks', only one of",
+        ),
+        (
+            "range-test --problem tiny:not_a_task",
+            "--problem must name an optax_cycles.problems.Task",
+        ),
+        (
+            "range-test --problem tiny:vector_task --batch-size 8",
+            "the loss must be a floating-point scalar, got float32[8]",
+        ),
+        (
+            "range-test --problem tiny:task --batch-size 100",
+            "batch_size must be at most the number of examples (48), got 100",
+        ),
+        ("range-test --out tiny.py/x", "--out: can't write to 'tiny.py/x'"),
+        ("range-tset", "invalid choice: 'range-tset'"),
+        ("", "the following arguments are required: COMMAND"),
+    ],
+)
+def test_bad_input_is_one_clear_line(command, words, message):
+    code, out, err = command(*words.split())
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert "Traceback" not in out + err
+
+
+def test_near_matches_of_an_attribute_are_listed(command):
+    _, _, err = command("range-test", "--problem", "tiny:taks")
+    assert "did you mean 'task'" in err
+
+
+def test_a_mistake_in_the_users_own_code_keeps_its_traceback(command):
+    with pytest.raises(RuntimeError, match="the user's own mistake"):
+        command("range-test", "--problem", "tiny:broken_task", "--batch-size", 8)
+
+
+@pytest.mark.parametrize(
+    ("missing", "extra"), [("rich", "sweep"), ("sklearn", "problems")]
+)
+def test_a_missing_extra_is_named(command, monkeypatch, missing, extra):
+    for name in [n for n in sys.modules if n.split(".")[0] == missing]:
+        monkeypatch.delitem(sys.modules, name)
+
+    class Absent:
+        """An import system that does not have the package."""
+
+        def find_spec(self, name, path=None, target=None):
+            if name.split(".")[0] == missing:
+                raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+
+    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
+    code, _, err = command("range-test", "--out", "x")
+    assert code == 2
+    assert f'pip install "optax-cycles[{extra}]"' in err
+    assert err.count("\n") == 1
+
+
+def test_help_shows_examples_and_documents_the_files(command):
+    code, out, _ = command("range-test", "--help")
+    assert code == 0
+    assert "examples:" in out
+    for file in ("range_test.png", "range_test.json", "parallel.nc"):
+        assert file in out
+
+
+def test_version(command):
+    code, out, _ = command("--version")
+    assert (code, out.strip()) == (0, f"optax-cycles {oc.__version__}")
+
+
+def test_control_c_keeps_what_has_been_computed(command, folder, monkeypatch):
+    """Ctrl-C in the middle of the range test, after 8 of 20 updates."""
+
+    def press(now):
+        if now.done >= 8 * 16:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def bars(self, *names):
+        yield dict.fromkeys(names, press)
+
+    monkeypatch.setattr(Console, "bars", bars)
+    code, out, err = command(*QUICK, "--out", "cut")
+    assert code == 1
+    assert "interrupted: what had been computed is kept" in err
+    assert "(incomplete)" in out
+    content = json.loads((folder / "cut/range_test.json").read_text())
+    assert content["complete"] is False
+    assert content["suggestion"] is None
+    result = oc.sweep.SweepResult.load(folder / "cut/parallel.nc")
+    assert result.complete is False
+    assert np.all(result.updates == 8)
+    losses = result.train["loss"]
+    assert np.all(np.isfinite(losses[:4, :, :8]))
+    assert np.all(np.isnan(losses[..., 8:]))
+
+
+def test_a_real_signal_stops_the_command_cleanly(folder):
+    words = [w if w != "20" else "2000000" for w in QUICK]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "optax_cycles", *words, "--out", "cut"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
+    )
+    while not (folder / "cut").exists() and process.poll() is None:
+        time.sleep(0.1)
+    time.sleep(5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert "Traceback" not in err
+    assert "(incomplete)" in out
+    content = json.loads((folder / "cut/range_test.json").read_text())
+    assert content["complete"] is False

@@ -1,0 +1,82 @@
+"""The benchmarks run at tiny size and write what the table is made of."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+ROW = {"work", "against", "value", "unit", "goal", "at_most", "note", "reached"}
+
+pytestmark = pytest.mark.slow
+
+
+def run(script, *arguments):
+    command = [sys.executable, str(BENCHMARKS / script), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def quick(name, folder, *arguments):
+    printed = run(f"{name}.py", "--quick", "--results", folder, *arguments)
+    result = json.loads((folder / f"{name}.json").read_text())
+    assert result["benchmark"] == name
+    assert {"date", "cpu", "cores", "load", "versions"} <= set(result["environment"])
+    assert result["rows"]
+    assert all(set(row) == ROW for row in result["rows"])
+    assert all(row["work"] in printed for row in result["rows"])
+    return result
+
+
+def test_sweep_mlp_compares_its_sides_and_names_those_not_run(tmp_path):
+    sides = ["engine", "vmap", "gemm"]
+    result = quick("sweep_mlp", tmp_path, "--rounds", 2, "--sides", *sides)
+    assert set(result["sides"]) == set(sides)
+    assert {"us", "us_10_segments", "compile"} <= set(result["sides"]["engine"])
+    assert len(result["sides"]["engine"]["us"]) == 2
+    rows = {row["against"]: row for row in result["rows"]}
+    assert rows["torch bare loop"]["reached"] is None
+    assert rows["torch bare loop"]["note"] == "not run"
+    assert rows["jit(vmap(scan)), one device"]["value"]["median"] > 0
+    assert 0 < rows["float32 GEMM rate"]["value"]["median"] < 100
+
+
+def test_cold_start_says_where_the_time_goes(tmp_path):
+    result = quick("cold_start", tmp_path, "--rounds", 1, "--sides", "ours")
+    ours = {name: values[0] for name, values in result["sides"]["ours"].items()}
+    parts = ("python", "imports", "data", "compile", "init", "train", "evaluate")
+    known = sum(ours[part] for part in parts) + ours["other"]
+    assert all(ours[part] >= 0 for part in parts)
+    assert known <= ours["process"]
+
+
+def test_worth_compares_on_fresh_seeds(tmp_path):
+    result = quick("worth", tmp_path)
+    (case,) = result["cases"]
+    assert case["suggestion"]["best"] in case["holds"]["grid"]
+    for name in ("in_sample", "fresh"):
+        ratio = case["holds"][name]
+        assert 1 <= ratio["low"] <= ratio["high"]
+    assert case["holds"]["in_sample"]["median"] == 1
+    assert {"one_cycle", "constant", "difference"} == set(case["accuracy"])
+
+
+def test_table_rewrites_only_what_is_between_the_markers(tmp_path):
+    quick("worth", tmp_path)
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        "before\n<!-- table: start -->\nold\n<!-- table: end -->\nafter\n"
+    )
+    arguments = ("--results", tmp_path, "--readme", readme)
+    run("table.py", *arguments)
+    once = readme.read_text()
+    run("table.py", *arguments)
+    assert readme.read_text() == once
+    assert once.startswith("before\n<!-- table: start -->\n")
+    assert once.endswith("\n<!-- table: end -->\nafter\n")
+    assert "| digits, mlp, momentum |" in once
+    assert "old" not in once
+    assert "### `sweep_mlp.py`\n\nNo result" in once
