@@ -251,8 +251,9 @@ def main() -> None:
     rows: list[Row] = []
     for model, optimizer in itertools.product(size.models, size.optimizers):
         cases.append(found := case(model, optimizer, size))
-        rows += rows_of(found)
-        print(f"{model} {optimizer} done", flush=True)
+        rows += (new := rows_of(found))
+        lines = _measure.table_rows(row.as_json() for row in new)
+        print(_measure.plain_table(_measure.HEADER, lines), flush=True)
     settings = {**size._asdict(), "batch": BATCH, "near": NEAR}
     record = {"environment": environment, "settings": settings, "cases": cases}
     _measure.finish("worth", given.results, record, rows)

@@ -16,7 +16,8 @@ BASE = {"_checks", "_typing", "_extras", "_version"}
 STANDS_ON = {
     "schedules": set(),
     "hyperparams": set(),
-    "policies": {"schedules"},
+    "_policy": {"schedules"},
+    "policies": {"_policy"},
     "optimizers": {"schedules"},
     "sweep": set(),
     "adapters": {"sweep"},

@@ -13,7 +13,7 @@ def assert_values(schedule, expected, *, steps=None, rtol=1e-6):
     values = {
         "eager": [schedule(int(t)) for t in steps[:12]],
         "array": jax.jit(schedule)(steps),
-        "vmap": jax.vmap(schedule)(steps),
+        "vmap": jax.jit(jax.vmap(schedule))(steps),
         "scan": jax.lax.scan(lambda c, t: (c, schedule(t)), None, steps)[1],
     }
     for form, found in values.items():

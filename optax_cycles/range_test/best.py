@@ -86,6 +86,8 @@ def parallel_best(
             "parallel_best: training failed at every value; lower the range"
         )
     losses = np.where(allowed[:, None] & finite, losses, np.inf)
+    order = np.lexsort(losses)  # The order of the seeds must not matter.
+    losses = losses[:, order]
     medians = np.median(losses, axis=1)
     best = int(np.argmin(medians))
     if not np.isfinite(medians[best]):
@@ -93,7 +95,11 @@ def parallel_best(
             "parallel_best: training failed for half of the seeds or more at every "
             "value; lower the range"
         )
-    start = None if untrained is None else np.broadcast_to(untrained, losses.shape)
+    start = (
+        None
+        if untrained is None
+        else np.broadcast_to(untrained, losses.shape)[:, order]
+    )
     if start is not None and not np.all(np.isfinite(start[best])):
         start = None  # Any finite loss improves on it.
     if start is not None:
@@ -178,7 +184,6 @@ def _within_noise(losses: np.ndarray, best: int) -> list[int]:
 def _resampled_best(losses: np.ndarray) -> np.ndarray:
     """The best index of each draw of seeds with replacement."""
     seeds = losses.shape[1]
-    losses = losses[:, np.lexsort(losses)]  # The order of the seeds must not matter.
     draws = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
     medians = np.median(losses[:, draws], axis=-1)
     # A draw in which training failed at every value has no best one.

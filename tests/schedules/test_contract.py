@@ -45,19 +45,15 @@ def test_before_the_start_the_value_at_0_holds(name):
 
 @every
 def test_steps_beyond_int32_are_the_last_step(name):
-    schedule = jax.jit(CASES[name].build())
+    schedule = CASES[name].build()
     last = schedule(MAX)
-    eager = CASES[name].build()
-    np.testing.assert_allclose(eager(2**70), last, rtol=3e-7)
-    np.testing.assert_allclose(eager(np.uint32(2**32 - 1)), last, rtol=3e-7)
-    np.testing.assert_allclose(eager(np.int64(2**40)), last, rtol=3e-7)
+    for step in (2**70, np.uint32(2**32 - 1), np.int64(2**40)):
+        np.testing.assert_array_equal(schedule(step), last)
 
 
-@every
+@pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.end])
 def test_the_end_value_holds(name):
     case = CASES[name]
-    if case.end is None:
-        pytest.skip("has no end")
     schedule = jax.jit(case.build())
     before = schedule(jnp.asarray([case.end - 1]))
     after = schedule(jnp.asarray([case.end, case.end + 1, 2**24 + 1, MAX]))

@@ -56,11 +56,15 @@ def test_every_restart_is_on_its_step(first, mult):
             assert place.period == min(length, MAX)
 
 
+@jax.jit
+def traced_table(first, mult):
+    return restarts._traced_table(first, mult, "ceil", 24)
+
+
 @pytest.mark.parametrize("first", FIRSTS)
 def test_traced_tables_are_the_concrete_ones(first):
-    traced = jax.jit(lambda n, m: restarts._traced_table(n, m, "ceil", 24))
     for mult in MULTS:
-        starts, periods = traced(first, mult)
+        starts, periods = traced_table(first, float(mult))
         table = [row for row in walked(first, mult, rows=24) if row[1] < 2**20]
         assert starts[: len(table)].tolist() == [start for start, _ in table]
         assert periods[: len(table)].tolist() == [period for _, period in table]

@@ -76,7 +76,7 @@ def test_cpu_devices_are_fixed_once_jax_has_started():
     assert use_cpu_devices(2) == 2
     with pytest.raises(
         RuntimeError,
-        match=r"JAX has already started with 2 CPU device\(s\); call use_cpu_devices\(3\)",
+        match=r"already started with 2 CPU device\(s\); call use_cpu_devices\(3\)",
     ):
         use_cpu_devices(3)
     assert use_cpu_devices(2) == 2

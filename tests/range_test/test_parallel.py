@@ -1,0 +1,290 @@
+"""Constant rates on parabolas, whose best rate is one over the curvature."""
+
+import importlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import optax_cycles as oc
+from optax_cycles.range_test.parallel import evaluation_steps
+from optax_cycles.sweep import Interrupted
+
+run_module = importlib.import_module("optax_cycles.sweep.run")
+
+CURVATURE = 4.0
+# 1 / curvature is .25; above 2 / curvature, .5, the loss grows.
+RATES = [1 / 64, 1 / 16, 1 / 8, 1 / 4, 3 / 8, 3 / 4, 2.0, 1e30]
+DATA = np.zeros((5, 1), np.float32)
+STEPS = 20
+HORIZONS = (2, 5, 10, 20)
+
+
+def parabola(floor=0.0):
+    """c x^2 / 2 + floor; a step multiplies x by 1 - rate c."""
+    problem = oc.problem_from_loss(
+        lambda key: 1 + jax.random.uniform(key),
+        lambda x, batch, key: CURVATURE * x**2 / 2 + floor,
+    )
+    return oc.trainable(
+        problem, lambda hp: optax.sgd(hp.get("rate", hp.get("learning_rate")))
+    )
+
+
+def range_test(trainable=None, **options):
+    options = {"values": RATES, "steps": STEPS, "seeds": 3, "batch_size": 5} | options
+    return oc.parallel_range_test(trainable or parabola(), DATA, DATA, **options)
+
+
+@pytest.fixture(scope="module")
+def engines():
+    """The engines that the fixtures below were run with."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def test_(engines):
+    """One test, of which all questions are asked."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def build(*args, **options):
+            engines.append(oc.sweep.build(*args, **options))
+            return engines[-1]
+
+        patch.setattr(run_module, "build", build)
+        return range_test(chunk=10)
+
+
+def test_the_best_rate_is_one_over_the_curvature(test_):
+    found = test_.suggest()
+    assert found.best == 1 / CURVATURE
+    assert found.loss == 0.0
+    assert found.base == 1 / 64  # (1 - 1/16)^40 leaves .08 of the loss
+    for horizon in HORIZONS:
+        assert test_.suggest(horizon).best == 1 / CURVATURE
+
+
+def test_rates_above_two_over_the_curvature_are_marked(test_):
+    diverged = test_.diverged()
+    assert diverged.shape == (8, 3)
+    assert np.all(diverged == (np.array(RATES) > 2 / CURVATURE)[:, None])
+    # Only the last one has left the range of floating-point numbers.
+    assert test_.sweep.diverged.any(axis=-1).tolist() == [False] * 7 + [True]
+
+
+def test_losses_are_the_closed_form(test_):
+    """Means over the updates just before a horizon; no window but one below 20."""
+    factor = 1 - CURVATURE * np.array(RATES[:7])[:, None]
+    start = CURVATURE / 2 * np.asarray(start_of(test_)) ** 2
+    untrained = test_.untrained()
+    np.testing.assert_allclose(untrained, np.broadcast_to(start, (8, 3)), rtol=1e-6)
+    for horizon in HORIZONS:
+        steps = {2: [2], 5: [5], 10: [10], 20: [20, 19]}[horizon]
+        expected = np.mean([start * factor ** (2 * at) for at in steps], axis=0)
+        losses = test_.validation(horizon=horizon)
+        assert losses.shape == (8, 3)
+        # 20 multiplications by a rounded factor.
+        np.testing.assert_allclose(losses[:7], expected, rtol=1e-5)
+    assert np.all(np.isnan(test_.validation()[7]))
+    for horizon in HORIZONS:
+        first = horizon - {20: 2}.get(horizon, 1)
+        at = np.arange(first, horizon)
+        expected = (start[:, None] * factor[..., None] ** (2 * at)).mean(-1)
+        np.testing.assert_allclose(test_.train_loss(horizon)[:7], expected, rtol=1e-5)
+
+
+def start_of(test):
+    """`[seeds]`: the initial x, from the loss before the first update."""
+    return np.sqrt(2 / CURVATURE * test.sweep.train["loss"][0, :, 0].astype(float))
+
+
+def test_values_are_paired_seed_by_seed(test_):
+    untrained = test_.untrained()
+    assert np.all(untrained == untrained[:1])
+    assert len(np.unique(untrained[0])) == test_.seeds == 3
+    assert test_.values.tolist() == RATES
+    assert test_.name == "learning_rate"
+
+
+def test_horizons_are_parts_of_the_steps_unless_named(test_):
+    assert test_.horizons == test_.reached == HORIZONS
+    assert test_.complete
+    np.testing.assert_array_equal(test_.validation(), test_.validation(horizon=20))
+    np.testing.assert_array_equal(test_.train_loss(), test_.train_loss(20))
+
+
+def test_one_program_serves_all_values_seeds_chunks_and_horizons(test_, engines):
+    (engine,) = engines
+    assert engine.compiles == {"init": 1, "advance": 1, "evaluate": 1}
+
+
+def test_a_horizon_is_what_a_shorter_test_would_have_found(test_):
+    short = range_test(steps=10, horizons=[5, 10], seeds=[0, 1, 2])
+    assert short.horizons == (5, 10)
+    for horizon in (5, 10):
+        np.testing.assert_array_equal(
+            short.validation(horizon=horizon), test_.validation(horizon=horizon)
+        )
+
+
+@pytest.mark.parametrize(
+    ("horizons", "steps"),
+    [
+        ([1], [0, 1]),
+        ([3, 10], [0, 3, 10]),
+        ([20], [0, 19, 20]),
+        ([300], [0, 276, 282, 288, 294, 300]),
+        ([40, 44], [0, 37, 38, 39, 40, 41, 42, 43, 44]),
+    ],
+)
+def test_evaluations_are_before_training_and_in_the_last_tenth(horizons, steps):
+    assert evaluation_steps(horizons) == steps
+
+
+@pytest.mark.parametrize(
+    ("steps", "horizons"),
+    [(1, (1,)), (3, (1, 3)), (8, (1, 2, 4, 8)), (300, (37, 75, 150, 300))],
+)
+def test_default_horizons_double(steps, horizons):
+    assert oc.range_test.parallel._check_horizons(steps, None) == horizons
+
+
+def test_any_hyperparameter_is_tested_while_constants_stay():
+    problem = oc.problem_from_loss(
+        lambda key: jnp.float32(1), lambda x, batch, key: CURVATURE * x**2 / 2
+    )
+    trainable = oc.trainable(
+        problem, lambda hp: optax.sgd(hp["learning_rate"] * hp["scale"])
+    )
+    test = range_test(
+        trainable,
+        name="scale",
+        values=[0.1, 0.5, 1.0, 8.0],
+        constants={"learning_rate": 0.25},
+        seeds=1,
+    )
+    assert test.name == "scale"
+    assert test.values.tolist() == [0.1, 0.5, 1.0, 8.0]
+    assert test.sweep.space.names == ("learning_rate", "scale", "seed")
+    assert test.suggest().best == 1.0
+    assert test.validation().shape == test.diverged().shape == (4, 1)
+
+
+def test_a_loss_that_ends_high_but_finite_counts_as_failed():
+    """The loss saturates: at a rate of 2 it ends near 1, where it no longer moves."""
+    problem = oc.problem_from_loss(
+        lambda key: jnp.float32(0.5), lambda x, batch, key: x**2 / (1 + x**2)
+    )
+    trainable = oc.trainable(problem, lambda hp: optax.sgd(hp["learning_rate"]))
+    test = range_test(trainable, values=[0.01, 0.1, 0.5, 100.0], seeds=1)
+    assert np.all(np.isfinite(test.validation()))
+    assert test.diverged().ravel().tolist() == [False, False, False, True]
+    # Below the best value slow training is no failure.
+    assert test.validation()[0, 0] > 0.8 * test.untrained()[0, 0] / 2
+    assert test.suggest().best == 0.5
+
+
+@pytest.mark.parametrize("start", [1.0, 1e15])
+def test_rates_that_are_all_too_large_are_refused(start):
+    problem = oc.problem_from_loss(
+        lambda key: jnp.float32(start), lambda x, batch, key: x**2 / 2
+    )
+    trainable = oc.trainable(problem, lambda hp: optax.sgd(hp["learning_rate"]))
+    finite = range_test(trainable, values=[2.1, 3.0, 4.0], steps=4, seeds=1)
+    with pytest.raises(
+        oc.NoSuggestionError, match="no value improves on the untrained"
+    ):
+        finite.suggest()
+    assert finite.diverged().ravel().tolist() == [False, True, True]
+
+
+def test_a_test_in_which_everything_diverged_is_refused():
+    test = range_test(values=[1e29, 1e30, 1e31], steps=8)
+    assert test.diverged().all()
+    assert test.reached == test.horizons
+    with pytest.raises(oc.NoSuggestionError, match="training failed at every value"):
+        test.suggest()
+
+
+def test_nothing_of_the_callers_is_changed(test_):
+    data, validation = {"x": DATA.copy()}, {"x": jnp.asarray(DATA)}
+    values = np.array(RATES)
+    again = oc.parallel_range_test(
+        parabola(),
+        data,
+        validation,
+        values=values,
+        seeds=3,
+        steps=STEPS,
+        batch_size=5,
+        key=jax.random.key(0),
+    )
+    np.testing.assert_array_equal(data["x"], DATA)
+    np.testing.assert_array_equal(validation["x"], DATA)
+    assert values.tolist() == RATES
+    np.testing.assert_array_equal(again.validation(), test_.validation())
+
+
+def test_an_interrupted_test_knows_the_horizons_it_reached(test_):
+    def stop(progress):
+        if progress.done >= 24 * 11:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as caught:
+        range_test(progress=stop)
+    partial = caught.value.result
+    assert isinstance(partial, oc.ParallelTest)
+    assert not partial.complete
+    assert partial.reached == (2, 5, 10)
+    assert partial.suggest(10) == test_.suggest(10)
+
+
+def test_a_test_that_was_interrupted_at_once_has_reached_nothing():
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as caught:
+        range_test(progress=stop, steps=2, horizons=[2])
+    assert caught.value.result.reached == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"values": [1.0, 2.0]}, ValueError, "values must be at least 3 increasing"),
+        ({"values": [1.0, 3.0, 2.0]}, ValueError, "values must be at least 3 increas"),
+        ({"values": [1.0, 1.0, 2.0]}, ValueError, "values must be at least 3 increas"),
+        ({"values": [0.0, 1.0, 2.0]}, ValueError, "values must be positive and finit"),
+        ({"values": [1, 2, float("inf")]}, ValueError, "values must be positive and"),
+        ({"values": 0.1}, ValueError, "values must be at least 3 increasing values"),
+        ({"steps": 0}, ValueError, "steps must be a positive integer, got 0"),
+        ({"horizons": []}, ValueError, r"horizons must be increasing .* steps \(20\)"),
+        ({"horizons": [0, 20]}, ValueError, "horizons must be a positive integer"),
+        ({"horizons": [21]}, ValueError, "horizons must be increasing integers"),
+        ({"horizons": [5, 5]}, ValueError, "horizons must be increasing integers"),
+        ({"seeds": 0}, ValueError, "seeds must be a positive integer, got 0"),
+        ({"constants": {"momentum": "x"}}, TypeError, "momentum must be a sequence of"),
+        ({"trainable": len}, TypeError, "trainable must be a Trainable"),
+    ],
+    ids=str,
+)
+def test_arguments_that_make_no_sense_are_refused(change, error, message):
+    with pytest.raises(error, match=f"^parallel_range_test: {message}"):
+        range_test(**change)
+
+
+def test_a_hyperparameter_is_either_tested_or_constant():
+    with pytest.raises(ValueError, match="'learning_rate' is given twice"):
+        range_test(constants={"learning_rate": 0.1})
+
+
+def test_what_was_not_recorded_is_named(test_):
+    for question in (test_.validation, test_.train_loss, test_.suggest, test_.diverged):
+        with pytest.raises(
+            ValueError, match=r"horizon must be one of \[2, 5, 10, 20\]"
+        ):
+            question(horizon=7)
+    with pytest.raises(ValueError, match="validation: metric must be one of loss"):
+        test_.validation("accuracy")

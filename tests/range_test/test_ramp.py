@@ -1,0 +1,233 @@
+"""Ramps of members that record the hyperparameter they were given."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import optax_cycles as oc
+from optax_cycles.sweep import Divergence, Interrupted, Status
+
+DATA = np.arange(6, dtype=np.float32)
+LOW, HIGH, STEPS = 1e-5, 10.0, 40
+
+
+def init(key, hparams):
+    return {"x": jax.random.normal(key)}
+
+
+def step(state, hparams, batch, key):
+    """Descent of x^2 / 2 with noise, whose factor is 1 - rate."""
+    x = state["x"]
+    new = x - hparams["learning_rate"] * (x + 0.01 * jax.random.normal(key))
+    metrics = {
+        "loss": x**2 / 2,
+        "learning_rate": hparams["learning_rate"],
+        "momentum": hparams.get("momentum", jnp.float32(0)),
+    }
+    return {"x": new}, metrics
+
+
+TRAINABLE = oc.Trainable(init, step)
+
+
+def ramp(**options):
+    options = {"low": LOW, "high": HIGH, "steps": STEPS, "batch_size": 3} | options
+    return oc.ramp_range_test(TRAINABLE, DATA, **options)
+
+
+@pytest.fixture(scope="module")
+def free():
+    """A ramp that only a loss that is not finite would stop."""
+    return ramp(seeds=3, divergence=Divergence())
+
+
+@pytest.fixture(scope="module")
+def watched():
+    """The same ramp with a rule that stops explosions."""
+    return ramp(seeds=3, divergence=Divergence(4.0, 0.5))
+
+
+def test_update_i_of_n_uses_low_times_the_ratio_to_the_i_over_n(free):
+    i = np.arange(STEPS)
+    expected = LOW * (HIGH / LOW) ** (i / STEPS)
+    np.testing.assert_allclose(free.values, expected, rtol=1e-14)
+    used = free.sweep.train["learning_rate"]
+    # The exponent, up to log(1e6), is rounded to single precision.
+    rounding = np.finfo(np.float32).eps * np.log(HIGH / LOW)
+    np.testing.assert_allclose(
+        used, np.broadcast_to(expected, used.shape), rtol=rounding
+    )
+
+
+def test_the_first_update_uses_exactly_low_and_none_uses_high(free):
+    used = free.sweep.train["learning_rate"]
+    assert np.all(used[..., 0] == np.float32(LOW))
+    assert free.values[0] == LOW
+    assert np.all(used[..., -1] < HIGH)
+    assert np.all(np.diff(used) > 0)
+
+
+def test_losses_are_those_of_the_raw_and_the_smoothed_curve(free):
+    assert free.name == "learning_rate"
+    assert free.complete
+    assert free.losses.shape == free.smoothed().shape == (3, STEPS)
+    np.testing.assert_array_equal(free.losses, free.sweep.train["loss"])
+    np.testing.assert_array_equal(free.smoothed(0.5), oc.smooth(free.losses, 0.5))
+    assert np.all(np.isfinite(free.losses))
+
+
+def test_seeds_differ_in_start_and_noise(free):
+    assert len(np.unique(free.losses[:, 0])) == 3
+    assert free.sweep.space.names == ("seed",)
+
+
+def test_a_run_that_explodes_is_stopped_and_the_others_are_not_touched(free, watched):
+    stops = watched.sweep.updates
+    assert np.all(watched.sweep.status == Status.DIVERGED)
+    # Above a rate of 2 the loss grows.
+    first = np.flatnonzero(watched.values > 2)[0]
+    assert np.all(stops > first)
+    assert np.all(stops < STEPS)
+    for seed, count in enumerate(stops):
+        np.testing.assert_array_equal(
+            watched.losses[seed, :count], free.losses[seed, :count]
+        )
+        assert np.all(np.isnan(watched.losses[seed, count:]))
+
+
+def test_any_hyperparameter_climbs_while_constants_stay():
+    test = ramp(name="momentum", low=0.5, high=0.99, constants={"learning_rate": 0.1})
+    expected = 0.5 * (0.99 / 0.5) ** (np.arange(STEPS) / STEPS)
+    used = test.sweep.train["momentum"].ravel()
+    np.testing.assert_allclose(used, expected, rtol=np.finfo(np.float32).eps * 2)
+    assert np.all(test.sweep.train["learning_rate"] == np.float32(0.1))
+    assert test.losses.shape == (1, STEPS)
+    assert test.sweep.space.names == ("learning_rate", "seed")
+
+
+def test_a_ramp_may_span_all_of_single_precision():
+    low, high = 1e-30, 1e15
+    test = ramp(low=low, high=high, divergence=Divergence())
+    used = test.sweep.train["learning_rate"].ravel()
+    count = int(test.sweep.updates[0])
+    expected = low * (high / low) ** (np.arange(count) / STEPS)
+    rounding = np.finfo(np.float32).eps * np.log(high / low)
+    np.testing.assert_allclose(used[:count], expected, rtol=rounding)
+
+
+def test_the_optimizer_starts_with_the_lowest_value():
+    seen = []
+
+    def remembering(key, hparams):
+        seen.append(hparams["learning_rate"])
+        return init(key, hparams)
+
+    inside = oc.range_test.ramp.ramped(
+        TRAINABLE._replace(init=remembering), "learning_rate", 0.25, 1.0, 4
+    )
+    inside.init(jax.random.key(0), {})
+    assert [float(value) for value in seen] == [0.25]
+
+
+def test_rules_see_each_seeds_curve_without_its_ends(watched):
+    """Without the first tenth and the last five updates before a run stopped."""
+    seen = []
+
+    def rule(values, losses):
+        seen.append((values, losses))
+        return oc.Suggestion(value=values[2], index=2, reason="the third point")
+
+    suggestions = watched.suggest(rule, beta=0.5)
+    assert len(suggestions) == len(seen) == 3
+    smoothed = watched.smoothed(0.5)
+    for seed, (values, losses) in enumerate(seen):
+        count = watched.sweep.updates[seed]
+        kept = slice(count // 10, count - 5)
+        np.testing.assert_array_equal(values, watched.values[kept])
+        np.testing.assert_array_equal(losses, smoothed[seed, kept])
+        found = suggestions[seed]
+        assert found.index == 2 + count // 10
+        assert found.value == watched.values[found.index]
+
+
+def test_rules_answer_within_the_fall_of_the_loss(watched):
+    for rule in (oc.valley, oc.steep):
+        for found in watched.suggest(rule, beta=0.5):
+            assert 1e-3 < found.value < 2
+            assert found.value == watched.values[found.index]
+
+
+def test_a_run_that_is_too_short_for_a_rule_is_refused():
+    test = ramp(steps=6, divergence=Divergence())
+    with pytest.raises(ValueError, match="valley: losses must be at least 3 losses"):
+        test.suggest(oc.valley)
+
+
+def test_nothing_of_the_callers_is_changed(free):
+    data = {"inputs": DATA.copy(), "device": jnp.asarray(DATA)}
+    again = oc.ramp_range_test(
+        TRAINABLE,
+        data,
+        low=LOW,
+        high=HIGH,
+        steps=STEPS,
+        seeds=3,
+        batch_size=3,
+        divergence=Divergence(),
+        key=jax.random.key(0),
+    )
+    np.testing.assert_array_equal(data["inputs"], DATA)
+    np.testing.assert_array_equal(data["device"], DATA)
+    np.testing.assert_array_equal(again.losses, free.losses)
+
+
+def test_an_interrupted_ramp_hands_over_what_had_run(free):
+    def stop(progress):
+        if progress.done >= 3 * STEPS / 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as caught:
+        ramp(seeds=3, divergence=Divergence(), progress=stop)
+    test = caught.value.result
+    assert isinstance(test, oc.RampTest)
+    assert not test.complete
+    half = STEPS // 2
+    np.testing.assert_array_equal(test.losses[:, :half], free.losses[:, :half])
+    assert np.all(np.isnan(test.losses[:, half:]))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"low": 0.0}, ValueError, "low must be a finite number > 0, got 0.0"),
+        ({"low": -1.0}, ValueError, "low must be a finite number > 0, got -1.0"),
+        ({"low": "1e-5"}, TypeError, "low must be a finite number > 0, got '1e-5'"),
+        ({"low": 1.0, "high": 0.1}, ValueError, r"low must be below high \(0.1\)"),
+        ({"low": 1.0, "high": 1.0}, ValueError, r"low must be below high \(1.0\)"),
+        ({"high": float("inf")}, ValueError, "high must be a finite number"),
+        ({"steps": 0}, ValueError, "steps must be a positive integer, got 0"),
+        ({"seeds": 0}, ValueError, "seeds must be a positive integer, got 0"),
+        ({"seeds": [-1]}, ValueError, "seeds must be non-negative integers"),
+        ({"constants": {"seed": 1}}, ValueError, "hyperparameter 'seed' is given twi"),
+        (
+            {"constants": {"learning_rate": 0.1}},
+            ValueError,
+            "hyperparameter 'learning_rate' is given twice",
+        ),
+        (
+            {"constants": {"momentum": float("nan")}},
+            ValueError,
+            "momentum must be a sequence of finite numbers",
+        ),
+    ],
+    ids=str,
+)
+def test_arguments_that_make_no_sense_are_refused(change, error, message):
+    with pytest.raises(error, match=f"^ramp_range_test: {message}"):
+        ramp(**change)
+
+
+def test_a_ramp_needs_a_trainable():
+    with pytest.raises(TypeError, match="ramp_range_test: trainable must be a Trainab"):
+        oc.ramp_range_test(step, DATA)
