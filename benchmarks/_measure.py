@@ -217,7 +217,7 @@ def table_rows(rows: Iterable[Json]) -> list[list[str]]:
     return cells
 
 
-HEADER = ["work", "against", "median", "spread", "goal", "reached", "note"]
+HEADER = ["work", "against", "figure", "spread", "goal", "reached", "note"]
 
 
 def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -35,7 +35,7 @@ class Size(NamedTuple):
     members: int = 256
     steps: int = 200
     repeats: int = 3
-    sample: int = 8
+    sample: int = 4
 
 
 QUICK = Size(members=4, steps=10, repeats=1, sample=1)

@@ -53,8 +53,14 @@ def test_cold_start_says_where_the_time_goes(tmp_path):
     assert known <= ours["process"]
 
 
-def test_worth_compares_on_fresh_seeds(tmp_path):
-    result = quick("worth", tmp_path)
+@pytest.fixture(scope="module")
+def worth(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("worth")
+    return folder, quick("worth", folder)
+
+
+def test_worth_compares_on_fresh_seeds(worth):
+    _, result = worth
     (case,) = result["cases"]
     assert case["suggestion"]["best"] in case["holds"]["grid"]
     for name in ("in_sample", "fresh"):
@@ -64,19 +70,29 @@ def test_worth_compares_on_fresh_seeds(tmp_path):
     assert {"one_cycle", "constant", "difference"} == set(case["accuracy"])
 
 
-def test_table_rewrites_only_what_is_between_the_markers(tmp_path):
-    quick("worth", tmp_path)
+def test_table_rewrites_only_what_is_between_the_markers(worth, tmp_path):
+    folder, _ = worth
     readme = tmp_path / "README.md"
     readme.write_text(
-        "before\n<!-- table: start -->\nold\n<!-- table: end -->\nafter\n"
+        "first\n<!-- table: start -->\nstale\n<!-- table: end -->\nlast\n"
     )
-    arguments = ("--results", tmp_path, "--readme", readme)
+    arguments = ("--results", folder, "--readme", readme)
     run("table.py", *arguments)
     once = readme.read_text()
     run("table.py", *arguments)
     assert readme.read_text() == once
-    assert once.startswith("before\n<!-- table: start -->\n")
-    assert once.endswith("\n<!-- table: end -->\nafter\n")
+    assert once.startswith("first\n<!-- table: start -->\n")
+    assert once.endswith("\n<!-- table: end -->\nlast\n")
     assert "| digits, mlp, momentum |" in once
-    assert "old" not in once
+    assert "stale" not in once
     assert "### `sweep_mlp.py`\n\nNo result" in once
+
+
+def test_table_refuses_a_file_without_markers(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("no markers")
+    command = [sys.executable, str(BENCHMARKS / "table.py"), "--readme", str(readme)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "once each" in done.stderr
+    assert readme.read_text() == "no markers"

@@ -95,20 +95,16 @@ def parallel_best(
             "parallel_best: training failed for half of the seeds or more at every "
             "value; lower the range"
         )
-    start = (
-        None
-        if untrained is None
-        else np.broadcast_to(untrained, losses.shape)[:, order]
-    )
-    if start is not None and not np.all(np.isfinite(start[best])):
-        start = None  # Any finite loss improves on it.
-    if start is not None:
-        _refuse_flat(start[best], losses[best])
+    start = np.nan if untrained is None else untrained
+    start = np.broadcast_to(start, losses.shape)[best, order]
+    known = bool(np.all(np.isfinite(start)))  # All losses improve on an infinite one.
+    if known:
+        _refuse_flat(start, losses[best])
     _refuse_edges(values, best)
     within = _within_noise(losses, best)
     low, high = np.quantile(_resampled_best(losses), [0.05, 0.95], method="nearest")
     peak = values[within[-1]]
-    base = peak / 10 if start is None else values[_half_way(medians, start, best)]
+    base = values[_half_way(medians, start, best)] if known else peak / 10
     return RangeSuggestion(
         base=float(min(base, values[best])),
         best=float(values[best]),
@@ -194,7 +190,7 @@ def _resampled_best(losses: np.ndarray) -> np.ndarray:
 
 def _half_way(medians: np.ndarray, untrained: np.ndarray, best: int) -> int:
     """The least index from which on, up to `best`, half of the fall is reached."""
-    start = np.median(untrained[best])
+    start = np.median(untrained)
     reached = start - medians >= HALF * (start - medians[best])
     index = best
     while index > 0 and reached[index - 1]:

@@ -190,7 +190,9 @@ def shape_of(function: str, argument: str, shape: ShapeLike) -> Shape:
         )
 
     def weights(q: Fraction) -> Weights:
-        start = jnp.asarray(shape(q.done)).astype(q.done.dtype)
+        # A compiled division may end one rounding above 1, where a root is NaN.
+        done = jnp.minimum(q.done, 1.0)
+        start = jnp.asarray(shape(done)).astype(q.done.dtype)
         return Weights(start, 1.0 - start)
 
     return Shape(weights)

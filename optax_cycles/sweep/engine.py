@@ -24,7 +24,7 @@ from optax_cycles.sweep.divergence import (
 )
 from optax_cycles.sweep.members import Members, Status
 from optax_cycles.sweep.placement import Placement, over_members, resolve_placement
-from optax_cycles.sweep.program import Program
+from optax_cycles.sweep.program import Program, compile_together
 from optax_cycles.sweep.space import Space, as_space, check_seeds
 from optax_cycles.sweep.trainable import Trainable, initial_state
 
@@ -49,27 +49,30 @@ class Engine:
         self._each = NamedSharding(mesh, P("members"))
         self._all = NamedSharding(mesh, P())
 
-        def program(one: Any, shared: int, donate: tuple[int, ...] = ()) -> Program:
+        def program(one: Any, **how: Any) -> Program:
             over = over_members(placement.inside)
 
-            def local(members: PyTree, *rest: PyTree) -> PyTree:
-                return over(lambda member: one(member, *rest))(members)
+            def local(members: PyTree, shared: PyTree) -> PyTree:
+                return over(lambda member: one(member, shared))(members)
 
             return Program(
                 jax.shard_map(
                     local,
                     mesh=mesh,
-                    in_specs=(P("members"), *[P()] * shared),
+                    in_specs=(P("members"), P()),
                     out_specs=P("members"),
                     # Members never exchange anything, so nothing needs tracking.
                     check_vma=False,
                 ),
-                donate,
+                **how,
             )
 
-        self._init = program(self._init_member, shared=1)
-        self._advance = program(self._advance_member, shared=1, donate=(0,))
-        self._evaluate = program(self._evaluate_member, shared=1)
+        # Initialisation runs once; on a CPU most of its time would be compilation.
+        on_cpu = placement.devices[0].platform == "cpu"
+        options = {"xla_backend_optimization_level": 1} if on_cpu else {}
+        self._init = program(self._init_member, options=options)
+        self._advance = program(self._advance_member, donate=(0,))
+        self._evaluate = program(self._evaluate_member)
 
     @property
     def compiles(self) -> dict[str, int]:
@@ -113,6 +116,45 @@ class Engine:
         Raises:
           ValueError: if `size` is too small or not a multiple of the devices.
         """
+        start = self._start(hparams, size, first_ident)
+        members: Members = self._init(start, self.place(key))
+        return members
+
+    def prepare(
+        self,
+        key: Key,
+        hparams: Space | Mapping[str, Any],
+        segment: Segment,
+        batch: Batch | None = None,
+        *,
+        size: int | None = None,
+    ) -> None:
+        """Compile all programs for such arguments, side by side.
+
+        Calling this is never needed, but faster than to compile one program after
+        another as they are first used.
+
+        Args:
+          key: as for `init`.
+          hparams: as for `init`.
+          segment: as for `advance`.
+          batch: as for `evaluate`, where that is to be called.
+          size: as for `init`.
+        """
+        shapes = self._init.lower(self._start(hparams, size, 0), self.place(key))
+        members = jax.tree.map(self._on_members, shapes)
+        self._advance.lower(members, self.place(segment))
+        if batch is not None:
+            self._evaluate.lower(members, self.place(batch))
+        compile_together(list(self._programs().values()))
+
+    def _on_members(self, shape: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=self._each)
+
+    def _start(
+        self, hparams: Space | Mapping[str, Any], size: int | None, first_ident: int
+    ) -> dict[str, Any]:
+        """What `_init_member` starts from, laid out over the devices."""
         flat = as_space("init", hparams).members()
         count = len(next(iter(flat.values())))
         devices = len(self.placement.devices)
@@ -133,10 +175,7 @@ class Engine:
                 np.where(padding, Status.PADDING, Status.RUNNING), jnp.int32
             ),
         }
-        members: Members = self._init(
-            jax.device_put(start, self._each), jax.device_put(key, self._all)
-        )
-        return members
+        return jax.device_put(start, self._each)
 
     def _init_member(self, start: dict[str, Any], key: Key) -> Members:
         init_key, stream = jax.random.split(jax.random.fold_in(key, start["seed"]))

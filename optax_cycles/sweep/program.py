@@ -1,12 +1,15 @@
-"""Compiled programs whose compiles are counted and timed."""
+"""Compiled programs whose compiles are counted, timed and done side by side."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
+
+from optax_cycles._typing import PyTree
 
 
 class Program:
@@ -17,18 +20,63 @@ class Program:
       compile_seconds: time spent on tracing and compiling them.
     """
 
-    def __init__(self, function: Callable[..., Any], donate: tuple[int, ...] = ()):
-        """`donate` lists the arguments whose buffers the outputs may take."""
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        donate: tuple[int, ...] = (),
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Wrap a function.
+
+        Args:
+          function: what to compile.
+          donate: the arguments whose buffers the outputs may take.
+          options: the compiler's options.
+        """
         self._jitted = jax.jit(function, donate_argnums=donate)
+        self._options = dict(options or {})
+        self._lowered: dict[Any, jax.stages.Lowered] = {}
         self.compiled: dict[Any, jax.stages.Compiled] = {}
         self.compile_seconds = 0.0
 
     def __call__(self, *args: Any) -> Any:
         """Run the program for these arguments, compiling it if it is new."""
-        leaves, structure = jax.tree.flatten(args)
-        shapes = (structure, tuple(jax.typeof(leaf) for leaf in leaves))
+        shapes = _shapes(args)
         if shapes not in self.compiled:
-            start = time.perf_counter()
-            self.compiled[shapes] = self._jitted.lower(*args).compile()
-            self.compile_seconds += time.perf_counter() - start
+            self.lower(*args)
+            self.compile()
         return self.compiled[shapes](*args)
+
+    def lower(self, *args: Any) -> PyTree:
+        """Trace the program for these arguments, or their shapes; don't run it.
+
+        Returns:
+          The shapes of its outputs.
+        """
+        start = time.perf_counter()
+        traced = self._jitted.trace(*args)
+        shapes = _shapes(args)
+        if shapes not in self.compiled:
+            self._lowered[shapes] = traced.lower()
+        self.compile_seconds += time.perf_counter() - start
+        return traced.out_info
+
+    def compile(self) -> None:
+        """Compile what has been lowered."""
+        start = time.perf_counter()
+        while self._lowered:
+            shapes, lowered = self._lowered.popitem()
+            self.compiled[shapes] = lowered.compile(self._options)
+        self.compile_seconds += time.perf_counter() - start
+
+
+def compile_together(programs: Sequence[Program]) -> None:
+    """Compile what several programs have lowered, on as many cores."""
+    with ThreadPoolExecutor(len(programs)) as threads:
+        list(threads.map(Program.compile, programs))
+
+
+def _shapes(args: Any) -> Any:
+    leaves, structure = jax.tree.flatten(args)
+    return structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)

@@ -24,6 +24,7 @@ from optax_cycles.sweep.trainable import Trainable
 
 SEGMENTS = 20
 LONGEST_SEGMENT = 500
+PARTS = ("compile", "init", "train", "evaluate")
 
 
 class Progress(NamedTuple):
@@ -53,7 +54,7 @@ class _Record:
         self.status = np.zeros(members, np.int32)
         self.updates = np.zeros(members, np.int32)
         self.states: list[PyTree] = []
-        self.seconds = {"init": 0.0, "train": 0.0, "evaluate": 0.0}
+        self.seconds = dict.fromkeys(PARTS, 0.0)
 
     def _put(
         self, into: dict[str, np.ndarray], columns: int, rows: slice, at: Any, new: Any
@@ -251,26 +252,32 @@ class _Loop(NamedTuple):
     """Takes one chunk of members after another through all updates."""
 
     engine: Engine
+    key: Key
+    hparams: Mapping[str, np.ndarray]
     batches: ArrayBatches
     validation: Batch | None
     record: _Record
     segment: int
+    size: int
     progress: Callable[[Progress], None] | None
 
-    def chunk(
-        self,
-        key: Key,
-        space: Space,
-        rows: slice,
-        seeds: np.ndarray,
-        size: int,
-        *,
-        keep_state: bool,
-    ) -> None:
-        """Train the members `rows` of the space, padded to `size` rows."""
-        hparams = {name: v[rows] for name, v in space.members().items()}
+    def prepare(self, seeds: np.ndarray) -> None:
+        """Compile everything, for as many seeds as a chunk has."""
+        with _Timed(self.record.seconds, "compile"):
+            hparams = {name: v[: self.size] for name, v in self.hparams.items()}
+            batches = self.batches.segment(seeds, 0, self.segment, 1)
+            validation = self.validation if self.record.horizons else None
+            self.engine.prepare(
+                self.key, hparams, batches, validation, size=self.size
+            )
+
+    def chunk(self, rows: slice, seeds: np.ndarray) -> Members:
+        """Train the members `rows` of the space."""
+        hparams = {name: v[rows] for name, v in self.hparams.items()}
         with _Timed(self.record.seconds, "init"):
-            members = self.engine.init(key, hparams, size=size, first_ident=rows.start)
+            members = self.engine.init(
+                self.key, hparams, size=self.size, first_ident=rows.start
+            )
             jax.block_until_ready(members)
         at = 0
         stops = sorted({*self.record.horizons, self.record.steps})
@@ -283,10 +290,7 @@ class _Loop(NamedTuple):
                 with _Timed(self.record.seconds, "evaluate"):
                     metrics = self.engine.evaluate(members, self.validation)
                     self.record.evaluated(rows, stop, metrics)
-        if keep_state:
-            count = rows.stop - rows.start
-            state = jax.tree.map(lambda leaf: leaf[:count], members.state)
-            self.record.states.append(state)
+        return members
 
     def _segment(
         self, members: Members, rows: slice, seeds: np.ndarray, at: int, length: int
@@ -323,11 +327,6 @@ def _result(
     def shaped(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {k: v.reshape(*space.shape, v.shape[-1]) for k, v in values.items()}
 
-    parts = {"init": "init", "advance": "train", "evaluate": "evaluate"}
-    seconds = dict(record.seconds)
-    for program, spent in engine.compile_seconds.items():
-        seconds[parts[program]] -= spent
-    seconds["compile"] = sum(engine.compile_seconds.values())
     state = None
     if record.states and complete:
         state = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *record.states)
@@ -340,7 +339,7 @@ def _result(
         status=record.status.reshape(space.shape),
         updates=record.updates.reshape(space.shape),
         complete=complete,
-        seconds=seconds,
+        seconds=record.seconds,
         versions=versions(),
         state=state,
     )

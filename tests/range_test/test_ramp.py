@@ -9,7 +9,7 @@ import optax_cycles as oc
 from optax_cycles.sweep import Divergence, Interrupted, Status
 
 DATA = np.arange(6, dtype=np.float32)
-LOW, HIGH, STEPS = 1e-5, 10.0, 40
+LOW, HIGH, STEPS = 1e-5, 100.0, 40
 
 
 def init(key, hparams):
