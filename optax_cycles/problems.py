@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -83,10 +85,8 @@ def digits() -> Data:
       >>> [part.shape for part in data.train]
       [(1442, 8, 8, 1), (1442,)]
     """
-    datasets = require("sklearn.datasets", "problems", "digits")
-    bunch = datasets.load_digits()
-    images = np.asarray(bunch.images, np.float64)[..., np.newaxis]
-    labels = np.asarray(bunch.target, np.int32)
+    pixels, labels = _load_digits()
+    images = pixels.reshape(-1, 8, 8, 1)
     held_out = _held_out(labels)
     mean, deviation = images[~held_out].mean(), images[~held_out].std()
     standardised = ((images - mean) / deviation).astype(np.float32)
@@ -94,6 +94,23 @@ def digits() -> Data:
         (standardised[~held_out], labels[~held_out]),
         (standardised[held_out], labels[held_out]),
     )
+
+
+def _load_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Pixels [n, 64] and labels [n], from the file that scikit-learn ships.
+
+    Importing scikit-learn takes longer than a whole range test, so where the file is
+    at its usual place it is read without that.
+    """
+    spec = importlib.util.find_spec("sklearn")
+    for package in (spec and spec.submodule_search_locations) or ():
+        file = Path(package) / "datasets" / "data" / "digits.csv.gz"
+        if file.exists():
+            table = np.loadtxt(file, delimiter=",")
+            return table[:, :-1], table[:, -1].astype(np.int32)
+    datasets = require("sklearn.datasets", "problems", "digits")
+    bunch = datasets.load_digits()
+    return np.asarray(bunch.data, np.float64), np.asarray(bunch.target, np.int32)
 
 
 def _held_out(labels: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import optax
 import pytest
 from sklearn.datasets import load_digits
 
+from optax_cycles import problems
 from optax_cycles.problems import classification_loss, digits, digits_problem
 from optax_cycles.sweep.trainable import trainable
 
@@ -107,3 +108,18 @@ def test_unknown_model_names_the_near_ones():
         ValueError, match=r"model must be one of cnn, mlp .*'mlp'.*'mpl'"
     ):
         digits_problem("mpl")
+
+
+def test_the_file_read_is_scikit_learns_own_data():
+    bunch = load_digits()
+    pixels, labels = problems._load_digits()
+    np.testing.assert_array_equal(pixels, bunch.data)
+    np.testing.assert_array_equal(labels, bunch.target)
+
+
+def test_scikit_learn_itself_is_asked_where_the_file_has_moved(monkeypatch):
+    pixels, labels = problems._load_digits()
+    monkeypatch.setattr(problems.Path, "exists", lambda path: False)
+    moved = problems._load_digits()
+    np.testing.assert_array_equal(moved[0], pixels)
+    np.testing.assert_array_equal(moved[1], labels)

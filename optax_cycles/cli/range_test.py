@@ -27,7 +27,7 @@ from optax_cycles.range_test import (
     steep,
     valley,
 )
-from optax_cycles.sweep.run import Interrupted
+from optax_cycles.sweep.loop import Interrupted
 from optax_cycles.sweep.trainable import trainable
 
 _EPILOG = """\

@@ -10,8 +10,8 @@ import numpy as np
 from optax_cycles.cli.optimizers import NamedOptimizer
 from optax_cycles.problems import Task
 from optax_cycles.range_test import RangeSuggestion
+from optax_cycles.sweep.loop import run
 from optax_cycles.sweep.result import SweepResult
-from optax_cycles.sweep.run import run
 from optax_cycles.sweep.space import Axis, Space, with_seeds
 from optax_cycles.sweep.trainable import trainable
 

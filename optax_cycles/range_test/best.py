@@ -57,7 +57,7 @@ def parallel_best(
       losses: `[values, seeds]`; what is not finite counts as infinitely bad.
       untrained: `[values, seeds]` or a number: the loss before training.
         Without it a curve that never leaves it can't be told, and `base` is a
-        tenth of `peak`.
+        tenth of `peak`, or the first value.
       diverged: bool `[values, seeds]`, failed members; by default those whose loss
         is not finite.
       max_diverged: share of seeds, in [0, 1).
@@ -104,7 +104,9 @@ def parallel_best(
     within = _within_noise(losses, best)
     low, high = np.quantile(_resampled_best(losses), [0.05, 0.95], method="nearest")
     peak = values[within[-1]]
-    base = values[_half_way(medians, start, best)] if known else peak / 10
+    base = (
+        values[_half_way(medians, start, best)] if known else max(peak / 10, values[0])
+    )
     return RangeSuggestion(
         base=float(min(base, values[best])),
         best=float(values[best]),

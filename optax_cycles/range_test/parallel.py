@@ -12,8 +12,9 @@ import numpy as np
 from optax_cycles import _checks
 from optax_cycles._typing import Batch, Key, PyTree
 from optax_cycles.range_test.best import RangeSuggestion, parallel_best
+from optax_cycles.range_test.suggest import NoSuggestionError
+from optax_cycles.sweep.loop import Interrupted, run
 from optax_cycles.sweep.result import SweepResult
-from optax_cycles.sweep.run import Interrupted, run
 from optax_cycles.sweep.space import constant_space, grid, log_space, with_seeds
 from optax_cycles.sweep.trainable import Trainable
 
@@ -70,20 +71,24 @@ class ParallelTest:
         """The horizons whose evaluations are there: all, unless interrupted."""
         if self.complete:
             return self.horizons
-        losses = self.sweep.validation.get("loss")
-        if losses is None:
+        if "loss" not in self.sweep.validation:
             return ()
-        some = np.isfinite(losses).reshape(-1, losses.shape[-1]).any(axis=0)
-        steps = self.sweep.horizons.tolist()
+        # A member that was not begun yet has made no update and has not diverged.
+        came = np.where(self.sweep.diverged, np.inf, self.sweep.updates).min()
+        losses = self.sweep.validation["loss"][..., 1:]
+        evaluated = np.isfinite(losses).any(axis=tuple(range(losses.ndim - 1)))
+        steps = self.sweep.horizons[1:]
         return tuple(
-            h for h in self.horizons if all(some[steps.index(s)] for s in _window(h))
+            h for h in self.horizons if h <= came and np.all(evaluated[steps <= h])
         )
 
     def _known(self, function: str, horizon: int | None) -> int:
+        if not self.reached:
+            raise NoSuggestionError(f"{function}: the test stopped before any horizon")
         if horizon is None:
-            return self.horizons[-1]
-        if horizon not in self.horizons:
-            expected = f"one of {list(self.horizons)}"
+            return self.reached[-1]
+        if horizon not in self.reached:
+            expected = f"one of {list(self.reached)}"
             _checks.fail(function, "horizon", expected, horizon)
         return horizon
 

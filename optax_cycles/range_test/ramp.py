@@ -16,8 +16,8 @@ from optax_cycles._typing import Array, Batch, Hparams, Key, Metrics, PyTree, St
 from optax_cycles.range_test.curve import smooth
 from optax_cycles.range_test.suggest import Suggestion
 from optax_cycles.sweep.divergence import Divergence
+from optax_cycles.sweep.loop import Interrupted, run
 from optax_cycles.sweep.result import SweepResult
-from optax_cycles.sweep.run import Interrupted, run
 from optax_cycles.sweep.space import constant_space, with_seeds
 from optax_cycles.sweep.trainable import Trainable
 

@@ -43,9 +43,10 @@ class Divergence(NamedTuple):
     .. math:: s - b > k \max(\ell_0 - b, \bar{d})
 
     where l_0 is the first loss and d the mean absolute change from one loss to the
-    next up to the best. The rule does not change when a constant is added to
-    the loss or the loss is multiplied by a positive number, so it holds for
-    negative losses, where "k times the best" stops at once.
+    next up to the best (or, where that is larger, the rounding error of b). The rule
+    does not change when a constant is added to the loss or the loss is multiplied by
+    a positive number, so it holds for negative losses, where "k times the best" stops
+    at once.
 
     Attributes:
       factor: k, or None for non-finite losses only.
@@ -59,6 +60,7 @@ class Divergence(NamedTuple):
 
 
 NON_FINITE = Divergence()
+ROUNDING = 2.0**-20  # 8 units in the last place of float32
 
 
 def check_divergence(function: str, rule: Divergence) -> None:
@@ -103,6 +105,7 @@ def observe(rule: Divergence, watch: Watch, loss: Array) -> tuple[Watch, Array]:
     best = jnp.where(improved, smooth, watch.best)
     early = seen <= rule.patience
     noise = jnp.where(improved | early, change, watch.noise)
-    left = (smooth - best) > rule.factor * jnp.maximum(first - best, noise)
+    margin = jnp.maximum(jnp.maximum(first - best, noise), ROUNDING * jnp.abs(best))
+    left = (smooth - best) > rule.factor * margin
     watch = Watch(seen, first, known, smooth, best, noise, change)
     return watch, ~finite | (left & ~early)

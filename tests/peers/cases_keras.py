@@ -16,8 +16,11 @@ POWER = 1e-5
 COSINE = 2e-7
 
 
+# Before anything imports keras, which reads it then.
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+
 def keras_schedules():
-    os.environ.setdefault("KERAS_BACKEND", "jax")
     import keras
 
     return keras.optimizers.schedules

@@ -163,7 +163,10 @@ def cosine_warmup_with_min_lr(draw):
 
 @case("transformers")
 def warmup_stable_decay(draw):
-    lr, warm, stable, decay = draw.uniform(0.01, 2), *(draw.randint(0, 12) for _ in "abc")
+    lr, warm, stable, decay = (
+        draw.uniform(0.01, 2),
+        *(draw.randint(0, 12) for _ in "abc"),
+    )
     ratio, shape = draw.uniform(0.0, 0.3), draw.choice(["linear", "cosine", "1-sqrt"])
     ours = oc.warmup_stable_decay(
         lr, warm, stable, decay, decay_shape=shape, end_ratio=ratio, init_ratio=ratio
@@ -187,7 +190,10 @@ def warmup_stable_decay(draw):
 
 @case("transformers")
 def warmup_stable_decay_with_other_warmups(draw):
-    lr, warm, stable, decay = draw.uniform(0.01, 2), *(draw.randint(1, 12) for _ in "abc")
+    lr, warm, stable, decay = (
+        draw.uniform(0.01, 2),
+        *(draw.randint(1, 12) for _ in "abc"),
+    )
     kind = draw.choice(["cosine", "1-sqrt"])
     # Their "1-sqrt" warm-up is the mirror image in time of the decay.
     rise = "cosine" if kind == "cosine" else lambda q: jnp.sqrt(1 - q)

@@ -12,7 +12,7 @@ import optax_cycles as oc
 from optax_cycles.range_test.parallel import evaluation_steps
 from optax_cycles.sweep import Interrupted
 
-run_module = importlib.import_module("optax_cycles.sweep.run")
+loop_module = importlib.import_module("optax_cycles.sweep.loop")
 
 CURVATURE = 4.0
 # 1 / curvature is .25; above 2 / curvature, .5, the loss grows.
@@ -53,7 +53,7 @@ def test_(engines):
             engines.append(oc.sweep.build(*args, **options))
             return engines[-1]
 
-        patch.setattr(run_module, "build", build)
+        patch.setattr(loop_module, "build", build)
         return range_test(chunk=10)
 
 
@@ -288,3 +288,30 @@ def test_what_was_not_recorded_is_named(test_):
             question(horizon=7)
     with pytest.raises(ValueError, match="validation: metric must be one of loss"):
         test_.validation("accuracy")
+
+
+def test_an_interrupted_test_answers_for_what_all_its_members_reached(test_):
+    """Of three chunks of 10 the last one is cut off after half of its updates."""
+
+    def stop(progress):
+        if progress.done >= 20 * STEPS + 4 * STEPS // 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as caught:
+        range_test(chunk=10, progress=stop)
+    partial = caught.value.result
+    assert partial.reached == (2, 5, 10)
+    assert partial.suggest() == test_.suggest(10)
+    assert not partial.diverged()[2].any()
+
+
+def test_a_chunk_that_never_began_is_not_taken_for_diverged():
+    def stop(progress):
+        if progress.done >= 10 * STEPS:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as caught:
+        range_test(chunk=10, progress=stop)
+    assert caught.value.result.reached == ()
+    with pytest.raises(oc.NoSuggestionError, match="stopped before any horizon"):
+        caught.value.result.suggest()

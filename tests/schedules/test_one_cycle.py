@@ -134,13 +134,16 @@ def test_optax_with_an_exclusive_end(total, pct):
         final_div_factor=300.0,
         end="exclusive",
     )
-    # optax works in float32 and subtracts near the end: its last digits are lost.
-    assert_close(ours, jax.vmap(theirs)(steps), steps=steps, rtol=1e-4, atol=1e-7)
     levels = [0.035, 0.7, 0.035 / 300]
     expected = oracle.over(
         oracle.one_cycle, steps, total, levels, pct=pct, shape="cosine", end="exclusive"
     )
     assert_close(ours, expected, steps=steps)
+    # optax works in float32 and subtracts near the end, where its last digits are
+    # lost: against float64 it is off by more than ours, up to 1e-4 of its value.
+    values = np.asarray(jax.vmap(theirs)(steps), np.float64)
+    error = np.max(np.abs(values / expected - 1))
+    assert 1e-6 < error < 1e-4
 
 
 def test_annihilated():

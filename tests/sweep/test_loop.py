@@ -13,7 +13,7 @@ import optax_cycles as oc
 from optax_cycles.sweep import Divergence, Interrupted, Status
 
 # The name `run` in the package is the function.
-run_module = importlib.import_module("optax_cycles.sweep.run")
+loop_module = importlib.import_module("optax_cycles.sweep.loop")
 
 KEY = jax.random.key(3)
 DATA = np.array([-1.0, 0.0, 2.0, 5.0, 9.0], np.float32)
@@ -218,7 +218,7 @@ def test_one_compile_serves_all_chunks_segments_and_steps(monkeypatch, seeds_out
         engines.append(oc.sweep.build(*args, **options))
         return engines[-1]
 
-    monkeypatch.setattr(run_module, "build", build)
+    monkeypatch.setattr(loop_module, "build", build)
     counts = []
     # Chunks of 3, 3 and 1 members, of which the last one has a single seed.
     pairs = {"rate": RATES[:4] + RATES[:3], "seed": [0, 0, 0, 1, 1, 1, 2]}
@@ -235,7 +235,7 @@ def test_one_compile_serves_all_chunks_segments_and_steps(monkeypatch, seeds_out
 def test_python_numbers_in_the_first_state_do_not_cost_a_compile(monkeypatch):
     engines = []
     monkeypatch.setattr(
-        run_module,
+        loop_module,
         "build",
         lambda *a, **k: engines.append(oc.sweep.build(*a, **k)) or engines[-1],
     )

@@ -1,9 +1,8 @@
-"""The host loop around the engine: chunks, segments, evaluation, progress."""
+"""`run`: the host loop around the engine, with evaluation and progress."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,20 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from optax_cycles import _checks
-from optax_cycles._typing import Batch, Key, Metrics, PyTree
+from optax_cycles._typing import Batch, Key, PyTree
 from optax_cycles.sweep.batches import ArrayBatches
 from optax_cycles.sweep.check import check_trainable
 from optax_cycles.sweep.divergence import NON_FINITE, Divergence
 from optax_cycles.sweep.engine import Engine, build
 from optax_cycles.sweep.members import Members
 from optax_cycles.sweep.placement import Placement
-from optax_cycles.sweep.result import RESERVED, SweepResult, versions
+from optax_cycles.sweep.record import Record, Timed
+from optax_cycles.sweep.result import RESERVED, SweepResult
 from optax_cycles.sweep.space import Space, as_space, check_seeds
 from optax_cycles.sweep.trainable import Trainable
 
 SEGMENTS = 20
 LONGEST_SEGMENT = 500
-PARTS = ("compile", "init", "train", "evaluate")
 
 
 class Progress(NamedTuple):
@@ -41,45 +40,6 @@ class Interrupted(KeyboardInterrupt):
         """Keep the incomplete result."""
         super().__init__("interrupted; .result holds what had been computed")
         self.result = result
-
-
-class _Record:
-    """The arrays of a result while they fill up; rows are members."""
-
-    def __init__(self, members: int, steps: int, horizons: Sequence[int]) -> None:
-        self.steps = steps
-        self.horizons = list(horizons)
-        self.train: dict[str, np.ndarray] = {}
-        self.validation: dict[str, np.ndarray] = {}
-        self.status = np.zeros(members, np.int32)
-        self.updates = np.zeros(members, np.int32)
-        self.states: list[PyTree] = []
-        self.seconds = dict.fromkeys(PARTS, 0.0)
-
-    def _put(
-        self, into: dict[str, np.ndarray], columns: int, rows: slice, at: Any, new: Any
-    ) -> None:
-        for name, values in new.items():
-            if name not in into:
-                shape = (len(self.status), columns)
-                into[name] = np.full(shape, np.nan, values.dtype)
-            into[name][rows, at] = np.asarray(values)[: rows.stop - rows.start]
-
-    def trained(self, rows: slice, start: int, length: int, metrics: Metrics) -> None:
-        """Take in a segment's metrics `[rows, segment]`, `length` of them real."""
-        real = {name: np.asarray(v)[:, :length] for name, v in metrics.items()}
-        self._put(self.train, self.steps, rows, slice(start, start + length), real)
-
-    def evaluated(self, rows: slice, horizon: int, metrics: Metrics) -> None:
-        """Take in an evaluation's metrics `[rows]`."""
-        at = self.horizons.index(horizon)
-        self._put(self.validation, len(self.horizons), rows, at, metrics)
-
-    def reached(self, rows: slice, members: Members) -> None:
-        """Take in how far the members have come."""
-        count = rows.stop - rows.start
-        self.status[rows] = np.asarray(members.status)[:count]
-        self.updates[rows] = np.asarray(members.step)[:count]
 
 
 def run(
@@ -161,20 +121,28 @@ def run(
         trainable, placement=placement, devices=devices, divergence=divergence
     )
     _check(trainable, space, batches, validation)
-    record = _Record(space.size, steps, horizons)
+    loop = _Loop(
+        engine=engine,
+        key=init_key,
+        hparams=space.members(),
+        batches=batches,
+        validation=engine.place(validation),
+        record=Record(space, steps, horizons),
+        segment=segment,
+        size=_rows(engine, space, chunk),
+        progress=progress,
+    )
     batches.data = engine.place(batches.data)
-    if validation is not None:
-        validation = engine.place(validation)
-    loop = _Loop(engine, batches, validation, record, segment, progress)
-    complete = False
     try:
-        size = _rows(engine, space, chunk)
-        for rows, seeds in _chunks(space, chunk):
-            loop.chunk(init_key, space, rows, seeds, size, keep_state=keep_state)
-        complete = True
+        chunks = _chunks(space, chunk)
+        loop.prepare(chunks[0][1])
+        for rows, seeds in chunks:
+            members = loop.chunk(rows, seeds)
+            if keep_state:
+                loop.record.keep_state(rows, members)
     except KeyboardInterrupt:
-        raise Interrupted(_result(space, record, engine, complete)) from None
-    return _result(space, record, engine, complete)
+        raise Interrupted(loop.record.result(complete=False)) from None
+    return loop.record.result(complete=True)
 
 
 def _check_names(space: Space) -> None:
@@ -227,7 +195,7 @@ def _check(
     check_trainable(trainable, first, batch, validation)
 
 
-def _chunks(space: Space, chunk: int | None) -> Iterator[tuple[slice, np.ndarray]]:
+def _chunks(space: Space, chunk: int | None) -> list[tuple[slice, np.ndarray]]:
     """The rows of each chunk, and its seeds: as many for all, the last one repeated."""
     of_member = space.members().get("seed", np.zeros(space.size, np.int32))
     step = space.size if chunk is None else chunk
@@ -237,8 +205,10 @@ def _chunks(space: Space, chunk: int | None) -> Iterator[tuple[slice, np.ndarray
     ]
     seeds = [np.unique(of_member[rows]) for rows in chunks]
     most = max(map(len, seeds))
-    for rows, known in zip(chunks, seeds, strict=True):
-        yield rows, np.pad(known, (0, most - len(known)), "edge")
+    return [
+        (rows, np.pad(known, (0, most - len(known)), "edge"))
+        for rows, known in zip(chunks, seeds, strict=True)
+    ]
 
 
 def _rows(engine: Engine, space: Space, chunk: int | None) -> int:
@@ -256,25 +226,23 @@ class _Loop(NamedTuple):
     hparams: Mapping[str, np.ndarray]
     batches: ArrayBatches
     validation: Batch | None
-    record: _Record
+    record: Record
     segment: int
     size: int
     progress: Callable[[Progress], None] | None
 
     def prepare(self, seeds: np.ndarray) -> None:
         """Compile everything, for as many seeds as a chunk has."""
-        with _Timed(self.record.seconds, "compile"):
+        with Timed(self.record.seconds, "compile"):
             hparams = {name: v[: self.size] for name, v in self.hparams.items()}
             batches = self.batches.segment(seeds, 0, self.segment, 1)
             validation = self.validation if self.record.horizons else None
-            self.engine.prepare(
-                self.key, hparams, batches, validation, size=self.size
-            )
+            self.engine.prepare(self.key, hparams, batches, validation, size=self.size)
 
     def chunk(self, rows: slice, seeds: np.ndarray) -> Members:
         """Train the members `rows` of the space."""
         hparams = {name: v[rows] for name, v in self.hparams.items()}
-        with _Timed(self.record.seconds, "init"):
+        with Timed(self.record.seconds, "init"):
             members = self.engine.init(
                 self.key, hparams, size=self.size, first_ident=rows.start
             )
@@ -287,7 +255,7 @@ class _Loop(NamedTuple):
                 members = self._segment(members, rows, seeds, at, length)
                 at += length
             if stop in self.record.horizons:
-                with _Timed(self.record.seconds, "evaluate"):
+                with Timed(self.record.seconds, "evaluate"):
                     metrics = self.engine.evaluate(members, self.validation)
                     self.record.evaluated(rows, stop, metrics)
         return members
@@ -295,7 +263,7 @@ class _Loop(NamedTuple):
     def _segment(
         self, members: Members, rows: slice, seeds: np.ndarray, at: int, length: int
     ) -> Members:
-        with _Timed(self.record.seconds, "train"):
+        with Timed(self.record.seconds, "train"):
             batches = self.batches.segment(seeds, at, self.segment, length)
             members, metrics = self.engine.advance(members, batches)
             self.record.trained(rows, at, length, metrics)
@@ -305,41 +273,3 @@ class _Loop(NamedTuple):
             done = rows.start * steps + (rows.stop - rows.start) * (at + length)
             self.progress(Progress(done, total * steps))
         return members
-
-
-class _Timed:
-    """Adds the wall time of a `with` block to `seconds[part]`."""
-
-    def __init__(self, seconds: dict[str, float], part: str) -> None:
-        self.seconds = seconds
-        self.part = part
-
-    def __enter__(self) -> None:
-        self.start = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds[self.part] += time.perf_counter() - self.start
-
-
-def _result(
-    space: Space, record: _Record, engine: Engine, complete: bool
-) -> SweepResult:
-    def shaped(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {k: v.reshape(*space.shape, v.shape[-1]) for k, v in values.items()}
-
-    state = None
-    if record.states and complete:
-        state = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *record.states)
-    return SweepResult(
-        space=space,
-        steps=record.steps,
-        train=shaped(record.train),
-        validation=shaped(record.validation),
-        horizons=np.asarray(record.horizons, np.int64),
-        status=record.status.reshape(space.shape),
-        updates=record.updates.reshape(space.shape),
-        complete=complete,
-        seconds=record.seconds,
-        versions=versions(),
-        state=state,
-    )
