@@ -29,6 +29,7 @@ from optax_cycles.range_test import valley as valley
 from optax_cycles.schedules import clip as clip
 from optax_cycles.schedules import cooldown as cooldown
 from optax_cycles.schedules import cosine_decay as cosine_decay
+from optax_cycles.schedules import cycle_starts as cycle_starts
 from optax_cycles.schedules import cyclical as cyclical
 from optax_cycles.schedules import exp_range as exp_range
 from optax_cycles.schedules import exponential_decay as exponential_decay

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from optax_cycles import _checks
 from optax_cycles._policy import Against, Policy, assemble
 from optax_cycles._typing import Array, Scalar, Schedule, Step
-from optax_cycles.schedules._phase import reals, whole_step
+from optax_cycles.schedules._phase import in_cycles, reals, whole_step
 from optax_cycles.schedules._shapes import SHAPES, ShapeLike
 from optax_cycles.schedules.cyclical import Scale, decaying, halving, wave
 from optax_cycles.schedules.one_cycle import (
@@ -379,5 +379,5 @@ def warm_restarts_policy(
             scaled: Array = decay * (value / peak) / jnp.sqrt(period)
             return scaled
 
-        policy["weight_decay"] = normalized
+        policy["weight_decay"] = in_cycles(normalized, place_of)
     return policy

@@ -10,6 +10,7 @@ from optax_cycles.schedules.combine import repeat as repeat
 from optax_cycles.schedules.combine import scale as scale
 from optax_cycles.schedules.combine import shift as shift
 from optax_cycles.schedules.cooldown import cooldown as cooldown
+from optax_cycles.schedules.cycles import cycle_starts as cycle_starts
 from optax_cycles.schedules.cyclical import cyclical as cyclical
 from optax_cycles.schedules.cyclical import exp_range as exp_range
 from optax_cycles.schedules.cyclical import triangular as triangular

@@ -11,6 +11,7 @@ end of a phase.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +26,8 @@ MAX_STEP = 2**31 - 1
 _MAX_FLOAT_STEP = 2.0**31 - 128
 # Exponents between which `exp` is finite in float32, and where it is 0 in float64.
 _MAX_LOG, _MIN_LOG = 85.0, -800.0
+# Where a schedule keeps the function that finds the cycle of a step.
+_PLACE_OF = "place_of"
 
 
 class Place(NamedTuple):
@@ -136,6 +139,21 @@ def lookup(step: Array, starts: Array, periods: Array) -> Place:
     since = step - starts[row].astype(jnp.int32)
     again = modulo(since, periods[row])
     return Place(row + again.cycle, again.position, again.period)
+
+
+def in_cycles(
+    schedule: Schedule, place_of: Callable[[Array], Place] | None
+) -> Schedule:
+    """The same schedule, which remembers its cycles; None if it has none."""
+    if place_of is not None:
+        setattr(schedule, _PLACE_OF, place_of)
+    return schedule
+
+
+def place_in(schedule: Schedule) -> Callable[[Array], Place] | None:
+    """The function from a step to its place in the cycles of a schedule, or None."""
+    found: Callable[[Array], Place] | None = getattr(schedule, _PLACE_OF, None)
+    return found
 
 
 def fraction(position: Array, period: Any, dtype: Any) -> Fraction:

@@ -13,8 +13,10 @@ from optax_cycles._typing import Array, Scalar, Schedule, Step
 from optax_cycles.schedules._phase import (
     MAX_STEP,
     evaluate,
+    in_cycles,
     lengths,
     modulo,
+    place_in,
     reals,
     whole_step,
 )
@@ -144,7 +146,7 @@ def scale(schedule: Schedule, factor: Scalar) -> Schedule:
         value: Array = number * evaluate(schedule, whole_step(step))
         return value
 
-    return scaled
+    return in_cycles(scaled, place_in(schedule))
 
 
 def shift(schedule: Schedule, steps: Scalar) -> Schedule:
@@ -213,7 +215,7 @@ def clip(
     def clipped(step: Step) -> Array:
         return jnp.clip(evaluate(schedule, whole_step(step)), low, high)
 
-    return clipped
+    return in_cycles(clipped, place_in(schedule))
 
 
 def repeat(schedule: Schedule, period: Scalar) -> Schedule:
@@ -240,7 +242,11 @@ def repeat(schedule: Schedule, period: Scalar) -> Schedule:
     """
     _checks.function_of("repeat", "schedule", schedule)
     (length,) = lengths("repeat", period=period)
-    return lambda step: evaluate(schedule, modulo(whole_step(step), length).position)
+
+    def repeated(step: Step) -> Array:
+        return evaluate(schedule, modulo(whole_step(step), length).position)
+
+    return in_cycles(repeated, lambda step: modulo(step, length))
 
 
 def ascending(function: str, argument: str, boundaries: Sequence[Scalar]) -> list[Any]:

@@ -17,6 +17,7 @@ from optax_cycles.schedules._phase import (
     between,
     fraction,
     geometric,
+    in_cycles,
     lengths,
     modulo,
     reals,
@@ -237,7 +238,7 @@ def wave(
             weights = attenuate(weights, scale(step, place.cycle, dtype))
         return between(base, peak, weights)
 
-    return schedule
+    return in_cycles(schedule, lambda step: modulo(step, up + down))
 
 
 def _triangle(place: Place, up: Any, down: Any, dtype: Any) -> Weights:

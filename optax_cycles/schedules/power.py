@@ -39,7 +39,7 @@ def inverse_sqrt(
       ValueError: if a number is out of range or not finite.
 
     Agrees with `get_inverse_sqrt_schedule` of transformers and with "rsqrt" of
-    big_vision.
+    big_vision (whose timescale is 10000 unless it is given).
 
     Examples:
       >>> import jax.numpy as jnp

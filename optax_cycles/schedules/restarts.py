@@ -17,6 +17,7 @@ from optax_cycles.schedules._phase import (
     Place,
     between,
     fraction,
+    in_cycles,
     lengths,
     lookup,
     reals,
@@ -74,9 +75,12 @@ def warm_restarts(
       TypeError: if a length is not an integer or a value not a number.
       ValueError: if a number is out of range, or `shape` or `rounding` is unknown.
 
-    Agrees with `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`, keras
-    `CosineDecayRestarts` and timm's `CosineLRScheduler`. I. Loshchilov and F.
-    Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), eq. 5.
+    Agrees for a whole `period_mult` with
+    `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`, with timm's cosine, tanh
+    and polynomial schedulers, and with keras `CosineDecayRestarts` (for `peak_mult` 1;
+    keras multiplies the peak above `min_value`). timm and keras don't round periods
+    to whole steps. I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent
+    with Warm Restarts" (2017), eq. 5.
 
     Examples:
       >>> import jax.numpy as jnp
@@ -103,7 +107,7 @@ def warm_restarts(
         weights = fall.weights(fraction(place.position, place.period, dtype))
         return between(peak * power, low, weights)
 
-    return schedule
+    return in_cycles(schedule, place_of)
 
 
 def restarts(

@@ -47,8 +47,9 @@ def noam(
       TypeError: if a length is not an integer or a value not a number.
       ValueError: if a number is out of range.
 
-    Agrees with Tensor2Tensor's `noam` and with the `NoamOpt` class of "The
-    Annotated Transformer". A. Vaswani et al., "Attention Is All You Need" (2017),
+    Agrees with Tensor2Tensor's "noam" (whose constants are a `factor` of 10 times its
+    learning rate with Adam) and with the `NoamOpt` class of "The Annotated
+    Transformer". A. Vaswani et al., "Attention Is All You Need" (2017),
     eq. 3.
 
     Examples:
