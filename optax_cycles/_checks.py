@@ -10,7 +10,7 @@ import difflib
 import math
 import numbers
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -121,6 +121,13 @@ def choice(function: str, argument: str, value: Any, known: Iterable[str]) -> No
     names = list(known)
     if value not in names:
         fail(function, argument, near(value, names), value)
+
+
+def sequence(function: str, argument: str, value: Any) -> None:
+    """Check that `value` is a list, a tuple or an array with one dimension or more."""
+    array = isinstance(value, np.ndarray | jax.Array) and np.ndim(value) > 0
+    if not array and (not isinstance(value, Sequence) or isinstance(value, str)):
+        fail_type(function, argument, "a sequence", value)
 
 
 def function_of(function: str, argument: str, value: Any) -> None:

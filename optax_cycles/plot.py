@@ -16,6 +16,7 @@ from optax_cycles import _checks
 from optax_cycles._extras import require
 from optax_cycles._typing import Schedule
 from optax_cycles.range_test import ParallelTest, RampTest, RangeSuggestion
+from optax_cycles.schedules import cycle_starts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +31,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
     "#56B4E9",
     "#666666",
 )
+_MOST_MARKS = 60
 _STYLES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"), (SKY, "-"))
 
 
@@ -222,7 +224,8 @@ def plot_schedules(
       log: whether values have a logarithmic axis.
 
     Returns:
-      A matplotlib figure with one panel for each hyperparameter.
+      A matplotlib figure with one panel for each hyperparameter. Thin vertical lines
+      in the colour of a curve mark where its cycles begin (see `cycle_starts`).
 
     Raises:
       ValueError: if there is no schedule, or `steps` is not positive.
@@ -263,11 +266,22 @@ def _schedule_panel(
             color, style = _STYLES[index % len(_STYLES)]
             values = np.asarray(policy[name](at))
             axes.plot(at, values, color=color, linestyle=style, label=label)
+            mark_cycles(axes, cycle_starts(policy[name], steps), color)
     axes.set_ylabel(_label(name))
     if log:
         axes.set_yscale("log")
-    axes.legend(fontsize=8)
+    # Beside the curves, which it would hide wherever it lay.
+    axes.legend(
+        fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False
+    )
     _finish(axes)
+
+
+def mark_cycles(axes: Axes, starts: np.ndarray, color: str = GREY) -> None:
+    """Thin vertical lines where cycles begin; none where they would be a surface."""
+    if len(starts) <= _MOST_MARKS:
+        for start in starts:
+            axes.axvline(start, color=color, linewidth=0.7, alpha=0.6, zorder=0)
 
 
 def range_test_figure(

@@ -95,10 +95,21 @@ def test_schedules_share_a_panel_and_policies_have_one_for_each_name():
     )
     rate, momentum = figure.axes
     assert (rate.get_ylabel(), momentum.get_ylabel()) == ("learning rate", "momentum")
-    assert [len(axes.lines) for axes in figure.axes] == [2, 1]
+    # The third line marks the second cycle of the wave.
+    assert [len(axes.lines) for axes in figure.axes] == [3, 1]
     drawn = rate.lines[1].get_ydata()
     np.testing.assert_allclose(drawn[:3], [0.1, 0.12, 0.14], rtol=1e-6)
     assert momentum.get_xlabel() == "step"
+
+
+def test_the_starts_of_cycles_are_marked():
+    restarts = oc.warm_restarts(10, 0.1, period_mult=2)
+    figure = plot_schedules({"a": restarts, "b": oc.linear_decay(0.1, 50)}, 100)
+    (rate,) = figure.axes
+    marks = [line.get_xdata()[0] for line in rate.lines if len(line.get_xdata()) == 2]
+    assert marks == [10, 30, 70]
+    many = plot_schedules({"a": oc.triangular(0.1, 0.2, 1)}, 1000).axes[0]
+    assert len(many.lines) == 1
 
 
 def test_wrong_arguments_are_named():

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import argparse
 import inspect
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 import optax_cycles as oc
 from optax_cycles import _checks
-from optax_cycles.cli.arguments import positive_int
+from optax_cycles.cli.arguments import attribute, positive_int
 from optax_cycles.plot import plot_schedules, save_figure
 
 DEFAULT_STEPS = 1000
 _EPILOG = """\
 examples:
+  optax-cycles plot --list
   optax-cycles plot one_cycle total_steps=1000 peak_value=0.1
   optax-cycles plot one_cycle_policy total_steps=1000 peak_value=0.1 -o cycle.svg
   optax-cycles plot noam model_size=512 warmup_steps=400 \\
       and triangular base_value=1e-4 peak_value=1e-3 step_size=200 --steps 2000
+  optax-cycles plot my_module:my_schedule and linear_decay init_value=1 decay_steps=9
 
 Each schedule is its name and its arguments; `and` stands between several of them.
-The ending of the output's name says the format: .png or .svg.
+`module:attribute` names a schedule, a policy, or a function without arguments that
+returns one. Thin vertical lines mark where cycles begin. The ending of the output's
+name says the format: .png or .svg.
 """
 
 
@@ -35,9 +42,12 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "calls",
-        nargs="+",
+        nargs="*",
         metavar="NAME [ARG=VALUE ...]",
-        help=f"one of {', '.join(drawable())}",
+        help="a schedule or policy of --list, or module:attribute",
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="list schedules and policies, draw nothing"
     )
     parser.add_argument(
         "--steps",
@@ -53,7 +63,7 @@ def add_parser(commands: Any) -> None:
 
 
 def drawable() -> list[str]:
-    """The names of the schedules and policies whose arguments are plain values."""
+    """The names of all schedules and policies."""
     names = {*vars(oc.schedules), *vars(oc.policies)}
     return sorted(
         name
@@ -67,8 +77,31 @@ def drawable() -> list[str]:
     )
 
 
+def listing() -> str:
+    """One line for each schedule and policy: its name and its arguments."""
+    lines = []
+    for name in drawable():
+        parameters = inspect.signature(getattr(oc, name)).parameters.values()
+        plain = [
+            p.replace(annotation=p.empty, kind=_printed(p.kind)) for p in parameters
+        ]
+        lines.append(f"{name}{inspect.Signature(plain)}")
+    return "\n".join(lines)
+
+
+def _printed(kind: Any) -> Any:
+    """Without the star of keyword-only arguments: here all are written name=value."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter.POSITIONAL_OR_KEYWORD if kind is keyword else kind
+
+
 def run(args: argparse.Namespace) -> int:
     """Draw what the arguments ask for."""
+    if args.list:
+        print(listing())
+        return 0
+    if not args.calls:
+        raise ValueError("plot: nothing to draw; --list shows what there is")
     if not args.output.endswith((".png", ".svg")):
         raise ValueError(f"--output must end in .png or .svg, got {args.output!r}")
     calls = _split(args.calls)
@@ -98,7 +131,8 @@ def _split(words: list[str]) -> list[tuple[str, dict[str, Any]]]:
         if word == "and":
             fresh = True
         elif fresh:
-            _checks.choice("plot", "schedule", word, drawable())
+            if ":" not in word:
+                _checks.choice("plot", "schedule", word, drawable())
             calls.append((word, {}))
             fresh = False
         else:
@@ -128,6 +162,8 @@ def _value(text: str) -> Any:
 
 
 def _call(name: str, arguments: dict[str, Any]) -> Any:
+    if ":" in name:
+        return _read(name, arguments)
     function = getattr(oc, name)
     known = inspect.signature(function).parameters
     for argument in arguments:
@@ -142,3 +178,43 @@ def _call(name: str, arguments: dict[str, Any]) -> Any:
     if missing:
         raise ValueError(f"{name}: missing {', '.join(f'{m}=...' for m in missing)}")
     return function(**arguments)
+
+
+def _read(text: str, arguments: dict[str, Any]) -> Any:
+    """The schedule or policy that `module:attribute` names, seen to work."""
+    if arguments:
+        raise ValueError(
+            f"plot: {text} takes no arguments, got {next(iter(arguments))}="
+        )
+    found = attribute("plot", text)
+    if callable(found) and not _needs_arguments(found):
+        found = found()
+    policy = found if isinstance(found, Mapping) else {"learning_rate": found}
+    if not policy or not all(map(callable, policy.values())):
+        expected = (
+            "a schedule, a policy, or a function without arguments that gives one"
+        )
+        _checks.fail("plot", text, expected, found)
+    for name, schedule in policy.items():
+        try:
+            shape = np.shape(schedule(np.arange(2)))
+        except Exception as error:
+            raise ValueError(
+                f"plot: {text}: {name} fails at the steps [0, 1]: {error}"
+            ) from error
+        if shape != (2,):
+            _checks.fail(
+                "plot", f"{text}: {name} at the steps [0, 1]", "2 values", shape
+            )
+    return found
+
+
+def _needs_arguments(function: Any) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # a built-in one does not say
+        return True
+    return any(
+        p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        for p in parameters
+    )

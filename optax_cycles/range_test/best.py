@@ -11,6 +11,8 @@ from optax_cycles.range_test.suggest import NoSuggestionError
 
 RESAMPLES = 1000
 HALF = 0.5
+NEAR = 2.0
+WIDE = 10.0
 
 
 class RangeSuggestion(NamedTuple):
@@ -48,8 +50,13 @@ def parallel_best(
 ) -> RangeSuggestion:
     """The value with the best median loss, and the range around it.
 
-    Values of which more than `max_diverged` of the seeds failed are left out. A
-    value counts as within noise of the best one when its losses, seed by seed, are
+    Values of which more than `max_diverged` of the seeds failed are left out. The
+    median losses are averaged over the neighbours within a factor of 2, with weights
+    that fall linearly in the logarithm of the value, because the least of many noisy
+    medians is often lucky; on a grid coarser than that, or over less than a decade,
+    every value stands for itself. The best value has the least average.
+
+    A value counts as within noise of the best one when its losses, seed by seed, are
     higher by no more than two standard errors of the mean difference.
 
     Args:
@@ -89,20 +96,23 @@ def parallel_best(
     order = np.lexsort(losses)  # The order of the seeds must not matter.
     losses = losses[:, order]
     medians = np.median(losses, axis=1)
-    best = int(np.argmin(medians))
-    if not np.isfinite(medians[best]):
+    if not np.isfinite(medians).any():
         raise NoSuggestionError(
             "parallel_best: training failed for half of the seeds or more at every "
             "value; lower the range"
         )
     start = np.nan if untrained is None else untrained
-    start = np.broadcast_to(start, losses.shape)[best, order]
+    start = np.broadcast_to(start, losses.shape)[:, order]
+    average = _Average(values, medians, start)
+    best = int(np.argmin(average(medians)))
+    start = start[best]
     known = bool(np.all(np.isfinite(start)))  # All losses improve on an infinite one.
     if known:
         _refuse_flat(start, losses[best])
     _refuse_edges(values, best)
     within = _within_noise(losses, best)
-    low, high = np.quantile(_resampled_best(losses), [0.05, 0.95], method="nearest")
+    draws = _resampled_best(losses, average)
+    low, high = np.quantile(draws, [0.05, 0.95], method="nearest")
     peak = values[within[-1]]
     base = (
         values[_half_way(medians, start, best)] if known else max(peak / 10, values[0])
@@ -115,7 +125,8 @@ def parallel_best(
         within_noise=tuple(float(values[index]) for index in within),
         loss=float(medians[best]),
         reason=(
-            f"lowest median loss ({medians[best]:.4g}) over {losses.shape[1]} seed(s); "
+            f"lowest loss around it (median {medians[best]:.4g}, "
+            f"{losses.shape[1]} seed(s)); "
             f"{len(within)} value(s) are within noise of it"
         ),
     )
@@ -179,14 +190,39 @@ def _within_noise(losses: np.ndarray, best: int) -> list[int]:
     return list(range(low, high + 1))
 
 
-def _resampled_best(losses: np.ndarray) -> np.ndarray:
+class _Average:
+    """Averages medians over neighbouring values."""
+
+    def __init__(
+        self, values: np.ndarray, medians: np.ndarray, untrained: np.ndarray
+    ) -> None:
+        weights = np.eye(len(values))
+        if values[0] > 0 and values[-1] >= WIDE * values[0]:
+            apart = np.abs(np.subtract.outer(np.log(values), np.log(values)))
+            weights = np.maximum(1 - apart / np.log(NEAR), 0.0)
+        self.weights = weights / weights.sum(axis=1, keepdims=True)
+        # Beyond the untrained loss, how bad a neighbour is says nothing more.
+        at_start = np.median(untrained[np.isfinite(medians)])
+        self.worst = at_start if np.isfinite(at_start) else _largest(medians)
+
+    def __call__(self, medians: np.ndarray) -> np.ndarray:
+        """The averages of `[values]` or `[values, draws]`; +inf stays +inf."""
+        capped = np.minimum(medians, max(self.worst, medians.min()))
+        return np.where(np.isfinite(medians), self.weights @ capped, np.inf)
+
+
+def _largest(medians: np.ndarray) -> float:
+    return float(medians[np.isfinite(medians)].max())
+
+
+def _resampled_best(losses: np.ndarray, average: _Average) -> np.ndarray:
     """The best index of each draw of seeds with replacement."""
     seeds = losses.shape[1]
     draws = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
     medians = np.median(losses[:, draws], axis=-1)
     # A draw in which training failed at every value has no best one.
     some = np.isfinite(medians).any(axis=0)
-    best: np.ndarray = medians[:, some].argmin(axis=0)
+    best: np.ndarray = average(medians[:, some]).argmin(axis=0)
     return best
 
 

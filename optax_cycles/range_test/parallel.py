@@ -174,7 +174,7 @@ def parallel_range_test(
     *,
     name: str = "learning_rate",
     values: Any = None,
-    seeds: int = 5,
+    seeds: int | Sequence[int] = 5,
     steps: int = 300,
     horizons: Sequence[int] | None = None,
     constants: Mapping[str, float] | None = None,
@@ -196,8 +196,8 @@ def parallel_range_test(
       name: the hyperparameter to test.
       values: increasing positive values to test; by default 64 from 1e-5 to 10 in
         equal ratios.
-      seeds: trainings of each value, which differ in initial parameters, data
-        order and random numbers.
+      seeds: how many trainings of each value, or the seeds themselves; they differ
+        in initial parameters, data order and random numbers.
       steps: updates of each training.
       horizons: numbers of updates at which to compare; by default an eighth, a
         quarter, a half and all of `steps`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -124,7 +124,7 @@ def ramp_range_test(
     low: float = 1e-5,
     high: float = 10.0,
     steps: int = 300,
-    seeds: int = 1,
+    seeds: int | Sequence[int] = 1,
     constants: Mapping[str, float] | None = None,
     divergence: Divergence = EXPLOSION,
     key: Key | None = None,
@@ -144,7 +144,8 @@ def ramp_range_test(
       low: its first value, > 0.
       high: the value that it climbs towards.
       steps: updates n of the ramp.
-      seeds: runs that differ in initial parameters, data order and random numbers.
+      seeds: how many runs, or the seeds themselves; they differ in initial
+        parameters, data order and random numbers.
       constants: further hyperparameters, the same throughout.
       divergence: when a run is stopped.
       key: the key of all randomness; `jax.random.key(0)` by default.

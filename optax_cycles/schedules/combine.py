@@ -55,6 +55,8 @@ def join(schedules: Sequence[Schedule], boundaries: Sequence[Scalar]) -> Schedul
       >>> oc.join([rise, oc.linear_decay(1.0, 4)], [2])(jnp.arange(7)).tolist()
       [0.0, 0.5, 1.0, 0.75, 0.5, 0.25, 0.0]
     """
+    _checks.sequence("join", "schedules", schedules)
+    _checks.sequence("join", "boundaries", boundaries)
     for index, schedule in enumerate(schedules):
         _checks.function_of("join", f"schedules[{index}]", schedule)
     if len(boundaries) != len(schedules) - 1:

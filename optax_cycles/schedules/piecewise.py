@@ -49,6 +49,8 @@ def piecewise_constant(
       [1.0, 1.0, 0.5, 0.25, 0.25]
     """
     name = "piecewise_constant"
+    _checks.sequence(name, "boundaries", boundaries)
+    _checks.sequence(name, "values", values)
     edges = ascending(name, "boundaries", boundaries)
     if len(values) != len(edges) + 1:
         expected = f"one value more than there are boundaries ({len(edges)})"

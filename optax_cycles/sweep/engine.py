@@ -23,7 +23,12 @@ from optax_cycles.sweep.divergence import (
     start_watch,
 )
 from optax_cycles.sweep.members import Members, Status
-from optax_cycles.sweep.placement import Placement, over_members, resolve_placement
+from optax_cycles.sweep.placement import (
+    Placement,
+    over_members,
+    resolve_placement,
+    update_members,
+)
 from optax_cycles.sweep.program import Program, compile_together
 from optax_cycles.sweep.space import Space, as_space, check_seeds
 from optax_cycles.sweep.trainable import Trainable, initial_state
@@ -49,9 +54,7 @@ class Engine:
         self._each = NamedSharding(mesh, P("members"))
         self._all = NamedSharding(mesh, P())
 
-        def program(one: Any, **how: Any) -> Program:
-            over = over_members(placement.inside)
-
+        def program(over: Any, one: Any, **how: Any) -> Program:
             def local(members: PyTree, shared: PyTree) -> PyTree:
                 return over(lambda member: one(member, shared))(members)
 
@@ -67,12 +70,14 @@ class Engine:
                 **how,
             )
 
+        each = over_members(placement.inside)
+        update = update_members(placement.inside)
         # Initialisation runs once; on a CPU most of its time would be compilation.
         on_cpu = placement.devices[0].platform == "cpu"
         options = {"xla_backend_optimization_level": 1} if on_cpu else {}
-        self._init = program(self._init_member, options=options)
-        self._advance = program(self._advance_member, donate=(0,))
-        self._evaluate = program(self._evaluate_member)
+        self._init = program(each, self._init_member, options=options)
+        self._advance = program(update, self._advance_member, donate=(0,))
+        self._evaluate = program(each, self._evaluate_member)
 
     @property
     def compiles(self) -> dict[str, int]:

@@ -23,6 +23,7 @@ from optax_cycles.sweep.space import Space, as_space, check_seeds
 from optax_cycles.sweep.trainable import Trainable
 
 SEGMENTS = 20
+SHORTEST_SEGMENT = 10
 LONGEST_SEGMENT = 500
 
 
@@ -80,7 +81,7 @@ def run(
         takes several rounds, with the same results.
       segment: updates in one compiled program; between programs the host reports
         progress and can be interrupted. By default a twentieth of `steps`,
-        at most 500.
+        but 10 to 500.
       divergence: when a member is stopped.
       keep_state: whether the result holds every member's final state.
       progress: called with a `Progress` after each segment.
@@ -113,7 +114,7 @@ def run(
     if chunk is not None:
         _checks.integer("run", "chunk", chunk, minimum=1)
     if segment is None:
-        segment = min(-(-steps // SEGMENTS), LONGEST_SEGMENT)
+        segment = min(max(-(-steps // SEGMENTS), SHORTEST_SEGMENT), LONGEST_SEGMENT)
     _checks.integer("run", "segment", segment, minimum=1)
     init_key, data_key = jax.random.split(_check_key(key))
     batches = ArrayBatches(data, batch_size, data_key)

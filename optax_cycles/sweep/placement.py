@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from optax_cycles import _checks
+from optax_cycles._typing import PyTree
 
 Inside = Literal["map", "vmap"]
 
@@ -65,6 +68,40 @@ def over_members(inside: Inside) -> Callable[[Callable[..., Any]], Callable[...,
     if inside == "vmap":
         return jax.vmap
     return lambda one: lambda *args: jax.lax.map(lambda packed: one(*packed), args)
+
+
+def update_members(
+    inside: Inside,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`over_members` for `one(member) -> (member, more)`, which reuses its input.
+
+    `lax.map` stacks its results in new arrays, so that a donated population would
+    be held twice and copied whole three times more.
+    """
+    if inside == "vmap":
+        return jax.vmap
+
+    def over(one: Callable[..., Any]) -> Callable[..., Any]:
+        def update(members: PyTree, index: Any) -> tuple[PyTree, PyTree]:
+            member = jax.tree.map(
+                lambda rows: lax.dynamic_index_in_dim(rows, index, keepdims=False),
+                members,
+            )
+            member, more = one(member)
+            members = jax.tree.map(
+                lambda rows, row: lax.dynamic_update_index_in_dim(rows, row, index, 0),
+                members,
+                member,
+            )
+            return members, more
+
+        def update_all(members: PyTree) -> tuple[PyTree, PyTree]:
+            count = len(jax.tree.leaves(members)[0])
+            return lax.scan(update, members, jnp.arange(count))
+
+        return update_all
+
+    return over
 
 
 def _usable_cores() -> int:

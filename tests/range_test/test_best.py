@@ -39,7 +39,7 @@ def test_the_best_value_has_the_lowest_median():
     assert found.interval == (0.1, 0.1)
     # Half of the fall from 3.2 to 1.0 is 2.1, which 0.01 reaches and 0.001 does not.
     assert found.base == 0.01
-    assert "lowest median loss (1)" in found.reason
+    assert "lowest loss around it (median 1," in found.reason
     assert "3 seed(s)" in found.reason
 
 
@@ -80,7 +80,7 @@ def test_without_the_untrained_loss_the_base_is_a_tenth_of_the_peak():
 def test_the_base_is_never_above_the_best():
     losses = changed(10.0, LOSSES[2] + [0.3, 0.1, -0.1])
     losses[3] = LOSSES[2] + [0.3, -0.1, 0.1]
-    found = parallel_best([0.1, 0.2, 0.3, 50.0, 60.0], losses)
+    found = parallel_best([0.01, 0.1, 0.3, 50.0, 60.0], losses)
     assert found.peak == 60.0
     assert found.base == found.best == 0.3
 
@@ -269,3 +269,35 @@ def test_the_order_of_the_seeds_changes_nothing(losses, random, untrained):
     assume(order != sorted(order))
     shuffled = losses[:, order]
     assert answer(losses, untrained=untrained) == answer(shuffled, untrained=untrained)
+
+
+def test_a_lucky_value_does_not_beat_a_good_neighbourhood():
+    """Steps of sqrt(2): a neighbour has half the weight of the value itself.
+
+    Averages, by hand: (2 * .8 + 1.6 + 1.6) / 4 = 1.2 at the lucky value, and
+    (2 * .9 + .95 + .9) / 4 = .9125 in the middle of the broad valley.
+    """
+    values = 1e-3 * 2 ** (np.arange(10) / 2)
+    medians = [2.0, 1.6, 0.8, 1.6, 1.2, 0.95, 0.9, 0.9, 1.5, 2.0]
+    found = parallel_best(values, np.transpose([medians]), untrained=2.0)
+    assert found.best == values[6]
+    assert found.loss == 0.9
+
+
+def test_an_explosion_next_door_counts_no_more_than_no_training_at_all():
+    """Averages with the explosion taken as 2: .55, 1.1 and, next to it, .8."""
+    values = 1e-3 * 2 ** (np.arange(8) / 2)
+    medians = [2.0, 2.0, 1.5, 0.6, 0.5, 0.6, 1e9, 1e9]
+    found = parallel_best(values, np.transpose([medians]), untrained=2.0)
+    assert found.best == values[4]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [10.0 ** np.arange(-4, 2), np.linspace(0.9, 0.99, 6), np.linspace(-1.0, 1.0, 6)],
+    ids=["coarse", "narrow", "signed"],
+)
+def test_where_values_have_no_neighbours_within_a_factor_each_stands_alone(values):
+    medians = [2.0, 1.6, 0.8, 1.6, 0.9, 0.9]
+    found = parallel_best(values, np.transpose([medians]), untrained=2.0)
+    assert found.best == values[2]
