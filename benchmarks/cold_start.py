@@ -94,10 +94,11 @@ def torch_data() -> Any:
 
     The same split and scaling as `problems.digits`, without its imports.
     """
-    import numpy as np
-    import torch
     import importlib.util
     from pathlib import Path
+
+    import numpy as np
+    import torch
 
     # The same file in the same way as ours: importing scikit-learn takes seconds.
     package = Path(importlib.util.find_spec("sklearn").origin).parent

@@ -1,4 +1,4 @@
-"""Rewrite the table of `README.md` from `results/*.json`."""
+"""Rewrite the tables of this folder's `README.md` and of the project's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import _measure
 
 START, END = "<!-- table: start -->", "<!-- table: end -->"
-ORDER = ("sweep_mlp", "cold_start", "worth")
+ORDER = ("sweep_mlp", "cold_start", "worth", "schedules")
+HERE = Path(__file__).parent
 
 
 def section(result: _measure.Json) -> str:
@@ -34,6 +35,24 @@ def sections(folder: Path) -> str:
     )
 
 
+def summary(folder: Path) -> str:
+    """The rows that compare with what a user would take instead."""
+    lines = ["| work | against | figure | goal |", "| --- | --- | --- | --- |"]
+    environment = ""
+    for name in ORDER[:2]:
+        path = folder / f"{name}.json"
+        if not path.exists():
+            continue
+        result = json.loads(path.read_text())
+        environment = _measure.environment_line(result["environment"])
+        for row in (row for row in result["rows"] if row["value"] is not None):
+            sign = "<=" if row["at_most"] else ">="
+            figure = f"{row['value']['median']:.3g} {row['unit']}"
+            goal = f"{sign} {row['goal']:g}"
+            lines.append(f"| {row['work']} | {row['against']} | {figure} | {goal} |")
+    return "\n".join([*lines, "", f"Measured in one run on {environment}.", ""])
+
+
 def rewrite(readme: Path, tables: str) -> None:
     """Put `tables` between the markers of a file.
 
@@ -51,12 +70,12 @@ def rewrite(readme: Path, tables: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=_measure.RESULTS)
-    parser.add_argument(
-        "--readme", type=Path, default=Path(__file__).parent / "README.md"
-    )
+    parser.add_argument("--readme", type=Path, default=HERE / "README.md")
+    parser.add_argument("--summary", type=Path, default=HERE.parent / "README.md")
     given = parser.parse_args()
+    rewrite(given.summary, summary(given.results))
     rewrite(given.readme, sections(given.results))
-    print(f"rewrote the tables of {given.readme}")
+    print(f"rewrote the tables of {given.readme} and {given.summary}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+# What a package is called where it is installed from, if not as it is imported.
+_DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+
 
 class MissingExtraError(ImportError):
     """A module is missing that an extra of this package installs."""
@@ -42,6 +45,7 @@ pip install "optax-cycles[sweep]"
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
+        name = _DISTRIBUTIONS.get(package, package)
         raise MissingExtraError(
-            f'{purpose} needs {package}: pip install "optax-cycles[{extra}]"'
+            f'{purpose} needs {name}: pip install "optax-cycles[{extra}]"'
         ) from error

@@ -7,6 +7,7 @@ line styles repeat what colours say.
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
     "#666666",
 )
 _MOST_MARKS = 60
+WIDE = 5.0
 _STYLES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"), (SKY, "-"))
 
 
@@ -82,7 +84,7 @@ def plot_parallel(
             color=BLUE,
             alpha=shade,
             linewidth=1.8 if last else 1.0,
-            label=f"median after {horizon} updates",
+            label=f"median at update {horizon}",
         )
         if last:
             axes.fill_between(
@@ -92,14 +94,27 @@ def plot_parallel(
                 color=BLUE,
                 alpha=0.18,
                 linewidth=0,
-                label=f"range of {test.seeds} seeds",
+                label=f"range over {test.seeds} seed(s)",
             )
+    axes.set(xscale="log", ylabel="validation loss")
+    _scale_losses(axes)
     if suggestion is not None:
         _mark(axes, suggestion)
-    axes.set(xscale="log", yscale="log", ylabel="validation loss")
     axes.set_title("Parallel range test: every value trained on its own")
-    axes.legend(fontsize=7, loc="lower left")
+    axes.legend(fontsize=7, loc="best")
     _finish(axes)
+
+
+def _scale_losses(axes: Axes) -> None:
+    """A logarithmic axis where all drawn losses are positive and far apart."""
+    drawn = np.concatenate([np.ravel(line.get_ydata()) for line in axes.lines])
+    drawn = drawn[np.isfinite(drawn)]
+    if not drawn.size:
+        axes.text(
+            0.5, 0.5, "no finite loss to draw", transform=axes.transAxes, ha="center"
+        )
+    elif drawn.min() > 0 and drawn.max() > WIDE * drawn.min():
+        axes.set_yscale("log")
 
 
 def _over_seeds(reduce: Any, losses: np.ndarray) -> np.ndarray:
@@ -203,7 +218,8 @@ def plot_trainings(
         )
         axes.fill_between(updates, low, high, color=color, alpha=0.18, linewidth=0)
         axes.plot(updates, median, color=color, linestyle=style, label=name)
-    axes.set(xlabel="update", ylabel="validation loss", yscale="log")
+    axes.set(xlabel="update", ylabel="validation loss")
+    _scale_losses(axes)
     axes.set_title("Training with the suggestion: median and range over seeds")
     axes.legend(fontsize=8)
     _finish(axes)
@@ -291,6 +307,7 @@ def range_test_figure(
     suggestion: RangeSuggestion | None = None,
     marks: Mapping[str, float] | None = None,
     trainings: tuple[np.ndarray, Mapping[str, np.ndarray]] | None = None,
+    note: str | None = None,
 ) -> Figure:
     """The whole range test on one page.
 
@@ -300,6 +317,7 @@ def range_test_figure(
       suggestion: marked in the parallel test.
       marks: what the ramp's rules say.
       trainings: the first two arguments of `plot_trainings`.
+      note: a line above all, such as why there is no suggestion.
 
     Returns:
       A matplotlib figure.
@@ -311,6 +329,8 @@ def range_test_figure(
     axes: dict[str, Any] = figure.subplot_mosaic(
         [[name] for name in panels], height_ratios=list(panels.values())
     )
+    if note is not None:
+        figure.suptitle(textwrap.fill(note, 80), fontsize=9, color=RED)
     axes["diverged"].sharex(axes["loss"])
     axes["loss"].tick_params(labelbottom=False)
     plot_parallel(parallel, axes["loss"], suggestion)

@@ -75,7 +75,7 @@ def test_the_range_tests_figure_is_labelled(parallel, ramp, tmp_path):
     )
     texts = [text.get_text() for text in loss.get_legend().get_texts()]
     assert f"best constant {suggestion.best:.2g}" in texts
-    assert "range of 3 seeds" in texts
+    assert "range over 3 seed(s)" in texts
     assert [text.get_text() for text in training.get_legend().get_texts()] == [
         "1cycle",
         "constant",

@@ -25,12 +25,12 @@ def test_the_range_test_of_a_users_own_model_runs():
     """Ten lines from a model to an optimizer; the suggestion is within the range."""
     names = {}
     exec(PYTHON[0], names)
-    suggestion = names["suggestion"]
+    suggestion = names["found"]
     assert 1e-5 < suggestion.base <= suggestion.best <= suggestion.peak < 10.0
     params = names["problem"].init(jax.random.key(0))[0]
     state = names["optimizer"].init(params)
     np.testing.assert_allclose(
-        state.hyperparams["learning_rate"], suggestion.peak / 25, rtol=1e-6
+        state.hyperparams["learning_rate"], suggestion.base, rtol=1e-6
     )
     lines = PYTHON[0].split("# your model\n")[1].strip().splitlines()
     assert len(lines) < 10

@@ -77,6 +77,9 @@ def problem_from_nnx(
       ['loss']
     """
     nnx = require("flax.nnx", "flax", _NAME)
+    if isinstance(build, nnx.Module):
+        expected = "a function of nnx.Rngs that makes the module, not a module"
+        _checks.fail_type(_NAME, "build", expected, type(build).__name__)
     _checks.function_of(_NAME, "build", build)
     _checks.function_of(_NAME, "loss_fn", loss_fn)
     first = model_input(_NAME, inputs)

@@ -39,7 +39,10 @@ def writable_folder(text: str) -> Path:
 
     Raises:
       OSError: if it can't be made or written.
+      ValueError: if the name is empty.
     """
+    if not text:
+        raise ValueError("--out must be a folder's name, got ''")
     folder = Path(text)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -37,15 +37,17 @@ class Console:
             console=self.err,
             disable=not self.err.is_terminal,
         ) as progress:
-            tasks = {n: progress.add_task(n, total=None, said="") for n in names}
+            tasks = {
+                n: progress.add_task(n, total=None, said="", start=False) for n in names
+            }
 
             def moving(name: str) -> Report:
                 def report(now: Progress) -> None:
+                    said = f"{now.done:,} updates" if now.done else "compiling"
+                    if not now.done:
+                        progress.start_task(tasks[name])
                     progress.update(
-                        tasks[name],
-                        completed=now.done,
-                        total=now.total,
-                        said=f"{now.done:,} updates",
+                        tasks[name], completed=now.done, total=now.total, said=said
                     )
 
                 return report
@@ -76,6 +78,7 @@ class Console:
 
 
 def describe(values: Any, form: str = ".4f") -> str:
-    """`mean ± standard deviation` of a few numbers."""
-    deviation = values.std(ddof=1) if len(values) > 1 else 0.0
-    return f"{values.mean():{form}} ± {deviation:{form}}"
+    """`mean ± standard deviation` of a few numbers, or the only one."""
+    if len(values) == 1:
+        return f"{values[0]:{form}}"
+    return f"{values.mean():{form}} ± {values.std(ddof=1):{form}}"

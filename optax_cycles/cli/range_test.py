@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import inspect
 import time
 from typing import Any, NamedTuple
 
@@ -43,6 +45,7 @@ written to the folder --out:
   range_test.png   the figure: loss against rate, share diverged, ramp, trainings
   range_test.json  "suggestion" (base, best and peak rate, the 90 % "interval" of the
                    best rate over seeds, "within_noise") or null with a "refusal";
+                   "curve" (median loss and share diverged over the rates);
                    "ramp_rules" (what valley and steep say, a value for each seed);
                    "trainings" (final validation metrics of 1cycle and of the best
                    constant rate, a value for each seed); "settings"; "seconds";
@@ -124,7 +127,6 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.num < 3:
         raise ValueError(f"--num must be at least 3, got {args.num}")
-    out = writable_folder(args.out)
     console = Console()
     if args.placement != "vmap":
         sweep.use_cpu_devices()
@@ -132,20 +134,25 @@ def run(args: argparse.Namespace) -> int:
     found.seconds["start and imports"] = imports
     with found.timed("data and model"):
         task = _task(args)
+    out = writable_folder(args.out)
     try:
         with console.bars("range test", "ramp", "training") as reports:
             _find(_Work(args, task, reports, found))
         found.complete = True
     except KeyboardInterrupt:
         console.err.print("interrupted: what had been computed is kept")
+    except BaseException:
+        with contextlib.suppress(OSError):  # Only a folder that is empty goes.
+            out.rmdir()
+        raise
     with found.timed("figure and files"):
-        write(found, out)
-    show(found, console, out)
+        written = write(found, out)
+    show(found, console, out, written)
     return 0 if found.complete and found.suggestion is not None else 1
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    hidden = {"run", "prog"}
+    hidden = {"run", "prog"} | ({"model"} if args.problem is not None else set())
     return {name: value for name, value in vars(args).items() if name not in hidden}
 
 
@@ -154,6 +161,7 @@ def _task(args: argparse.Namespace) -> Task:
         return digits_task(args.model)
     found = attribute("--problem", args.problem)
     if callable(found) and not isinstance(found, Task):
+        _check_no_arguments(args.problem, found)
         found = found()
     if not isinstance(found, Task):
         raise TypeError(
@@ -161,6 +169,13 @@ def _task(args: argparse.Namespace) -> Task:
             f"returns one, got {type(found).__name__}"
         )
     return found
+
+
+def _check_no_arguments(name: str, function: Any) -> None:
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise TypeError(f"--problem: {name} must take no arguments ({error})") from None
 
 
 def _find(work: _Work) -> None:

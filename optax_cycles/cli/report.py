@@ -25,6 +25,7 @@ from optax_cycles.range_test import (
 from optax_cycles.sweep.result import SweepResult, versions
 
 FORMAT = "optax_cycles.range_test/1"
+FILES = ("range_test.json", "range_test.png", "parallel.nc", "ramp.nc", "training.nc")
 
 
 @dataclasses.dataclass
@@ -75,37 +76,58 @@ class Findings:
             for index, name in enumerate(NAMES)
         }
 
-    def sweeps(self) -> dict[str, SweepResult]:
-        """The runs behind the findings, by the name of their file."""
-        sweeps = {}
-        if self.parallel is not None:
-            sweeps["parallel"] = self.parallel.sweep
-        if self.ramp is not None:
-            sweeps["ramp"] = self.ramp.sweep
-        if self.training is not None:
-            sweeps["training"] = self.training
-        return sweeps
+    def curve(self) -> dict[str, list[float]] | None:
+        """The parallel test's curve at its last horizon, over the values."""
+        if self.parallel is None or not self.parallel.reached:
+            return None
+        losses = self.parallel.validation()
+        losses = np.where(np.isfinite(losses), losses, np.inf)
+        return {
+            self.parallel.name: self.parallel.values.tolist(),
+            "median_loss": np.median(losses, axis=1).tolist(),
+            "share_diverged": self.parallel.diverged().mean(axis=1).tolist(),
+        }
 
 
-def write(found: Findings, out: Path) -> None:
-    """Write the curves, the figure and last the JSON file."""
-    for name, result in found.sweeps().items():
-        result.save(out / f"{name}.nc")
+def write(found: Findings, out: Path) -> list[str]:
+    """Write the curves, the figure and last the JSON file; drop those of old runs.
+
+    Returns:
+      The names of the files written.
+    """
+    written = []
+    for name in FILES:
+        (out / name).unlink(missing_ok=True)
+    if found.parallel is not None:
+        found.parallel.sweep.save(out / "parallel.nc")
+        written.append("parallel.nc")
+    if found.ramp is not None:
+        found.ramp.save(out / "ramp.nc")
+        written.append("ramp.nc")
+    if found.training is not None:
+        found.training.save(out / "training.nc", training=list(NAMES))
+        written.append("training.nc")
     if found.parallel is not None and found.parallel.reached:
         save_figure(_figure(found), out / "range_test.png")
-    content = {
+        written.append("range_test.png")
+    text = json.dumps(_plain(_content(found)), indent=2, allow_nan=False)
+    (out / "range_test.json").write_text(text + "\n")
+    return [*written, "range_test.json"]
+
+
+def _content(found: Findings) -> dict[str, Any]:
+    return {
         "format": FORMAT,
         "complete": found.complete,
         "settings": found.settings,
         "suggestion": found.suggestion and found.suggestion._asdict(),
         "refusal": found.refusal,
+        "curve": found.curve(),
         "ramp_rules": found.ramp_rules,
         "trainings": found.trainings(),
         "seconds": found.seconds,
         "versions": versions(),
     }
-    text = json.dumps(_plain(content), indent=2, allow_nan=False)
-    (out / "range_test.json").write_text(text + "\n")
 
 
 def _plain(value: Any) -> Any:
@@ -134,12 +156,16 @@ def _figure(found: Findings) -> Any:
         for name, said in found.ramp_rules.items()
         if "median" in said
     }
+    note = None if found.complete else "Interrupted: incomplete"
+    if found.refusal is not None:
+        note = f"No suggestion: {found.refusal}"
     return range_test_figure(
         found.parallel,
         found.ramp,
         suggestion=found.suggestion,
         marks=marks,
         trainings=trainings,
+        note=note,
     )
 
 
@@ -149,16 +175,14 @@ def _training_label(name: str, metrics: Mapping[str, list[float]]) -> str:
     return f"{name}: accuracy {describe(np.array(metrics['accuracy']), '.3f')}"
 
 
-def show(found: Findings, console: Console, out: Path) -> None:
+def show(found: Findings, console: Console, out: Path, written: list[str]) -> None:
     """Print the tables."""
     _show_suggestion(found, console)
     if found.training is not None:
         _show_trainings(found, console)
     console.seconds(found.seconds)
     kept = "" if found.complete else " (incomplete)"
-    console.say(
-        f"Written to {out}/{kept}: {', '.join(sorted(p.name for p in out.iterdir()))}"
-    )
+    console.say(f"Written to {out}/{kept}: {', '.join(written)}")
 
 
 def _show_suggestion(found: Findings, console: Console) -> None:
@@ -166,13 +190,12 @@ def _show_suggestion(found: Findings, console: Console) -> None:
     if found.suggestion is not None:
         said = found.suggestion
         low, high = said.interval
+        interval = f"90 % interval over seeds: {low:.3g} to {high:.3g}"
+        if found.settings["seeds"] == 1:
+            interval = "one seed: its noise is not known"
         rows += [
-            ("peak", f"{said.peak:.3g}", "the top of 1cycle: last rate within noise"),
-            (
-                "best constant",
-                f"{said.best:.3g}",
-                f"90 % of seeds: {low:.3g} to {high:.3g}",
-            ),
+            ("peak", f"{said.peak:.3g}", "for 1cycle: last rate within noise of best"),
+            ("best constant", f"{said.best:.3g}", interval),
             ("base", f"{said.base:.3g}", "from here on half of the fall is reached"),
         ]
     for name, rule in found.ramp_rules.items():
@@ -196,5 +219,5 @@ def _show_trainings(found: Findings, console: Console) -> None:
         for name, values in trainings.items()
     ]
     steps, seeds = found.settings["steps"], found.settings["seeds"]
-    title = f"Validation after {steps} updates, mean ± deviation of {seeds} new seed(s)"
+    title = f"Validation after {steps} updates, {seeds} new seed(s): mean ± deviation"
     console.table(title, ("training", *metrics), rows)

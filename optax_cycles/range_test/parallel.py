@@ -13,7 +13,7 @@ from optax_cycles import _checks
 from optax_cycles._typing import Batch, Key, PyTree
 from optax_cycles.range_test.best import RangeSuggestion, parallel_best
 from optax_cycles.range_test.suggest import NoSuggestionError
-from optax_cycles.sweep.loop import Interrupted, run
+from optax_cycles.sweep.loop import Interrupted, check_options, run
 from optax_cycles.sweep.result import SweepResult
 from optax_cycles.sweep.space import constant_space, grid, log_space, with_seeds
 from optax_cycles.sweep.trainable import Trainable
@@ -37,7 +37,7 @@ def _window(horizon: int) -> list[int]:
     return sorted({horizon - int(b) for b in back})
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class ParallelTest:
     """The outcome of `parallel_range_test`.
 
@@ -228,6 +228,7 @@ def parallel_range_test(
     """
     if not isinstance(trainable, Trainable):
         _checks.fail_type("parallel_range_test", "trainable", "a Trainable", trainable)
+    check_options("parallel_range_test", options)
     values = _check_values(log_space(1e-5, 10.0, 64) if values is None else values)
     _checks.integer("parallel_range_test", "steps", steps, minimum=1)
     horizons = _check_horizons(steps, horizons)

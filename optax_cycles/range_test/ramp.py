@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from optax_cycles._typing import Array, Batch, Hparams, Key, Metrics, PyTree, St
 from optax_cycles.range_test.curve import smooth
 from optax_cycles.range_test.suggest import Suggestion
 from optax_cycles.sweep.divergence import Divergence
-from optax_cycles.sweep.loop import Interrupted, run
+from optax_cycles.sweep.loop import Interrupted, check_options, run
 from optax_cycles.sweep.result import SweepResult
 from optax_cycles.sweep.space import constant_space, with_seeds
 from optax_cycles.sweep.trainable import Trainable
@@ -57,7 +58,7 @@ def ramped(
     return Trainable(init, step)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class RampTest:
     """The outcome of `ramp_range_test`.
 
@@ -84,6 +85,10 @@ class RampTest:
     def complete(self) -> bool:
         """False where the test was interrupted."""
         return self.sweep.complete
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the sweep to a netCDF file, with the value at each `step`."""
+        self.sweep.save(path, **{self.name: ("step", self.values)})
 
     def suggest(
         self, rule: Callable[[Any, Any], Suggestion], *, beta: float = 0.98
@@ -180,6 +185,7 @@ def ramp_range_test(
     _checks.integer("ramp_range_test", "steps", steps, minimum=1)
     if not isinstance(trainable, Trainable):
         _checks.fail_type("ramp_range_test", "trainable", "a Trainable", trainable)
+    check_options("ramp_range_test", options)
     if name in (constants or {}):
         raise ValueError(f"ramp_range_test: hyperparameter {name!r} is given twice")
     space = constant_space("ramp_range_test", constants)

@@ -137,8 +137,15 @@ def lookup(step: Array, starts: Array, periods: Array) -> Place:
     row = jnp.searchsorted(starts, step.astype(jnp.uint32), side="right", method=method)
     row = row.astype(jnp.int32) - 1
     since = step - starts[row].astype(jnp.int32)
-    again = modulo(since, periods[row])
-    return Place(row + again.cycle, again.position, again.period)
+    # Only the last period is divided by: a constant divisor costs far less than one
+    # for each step.
+    again = modulo(since, periods[-1])
+    repeats = row == periods.size - 1
+    return Place(
+        row + jnp.where(repeats, again.cycle, 0),
+        jnp.where(repeats, again.position, since),
+        periods[row],
+    )
 
 
 def in_cycles(

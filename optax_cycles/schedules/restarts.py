@@ -103,8 +103,10 @@ def warm_restarts(
 
     def schedule(step: Step) -> Array:
         place = place_of(whole_step(step))
-        power = jnp.power(jnp.asarray(growth, dtype), place.cycle.astype(dtype))
         weights = fall.weights(fraction(place.position, place.period, dtype))
+        if not _checks.is_traced(growth) and growth == 1.0:
+            return between(peak, low, weights)
+        power = jnp.power(jnp.asarray(growth, dtype), place.cycle.astype(dtype))
         return between(peak * power, low, weights)
 
     return in_cycles(schedule, place_of)

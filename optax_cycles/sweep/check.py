@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from optax_cycles import _checks
 from optax_cycles._typing import Batch, Hparams, PyTree
 from optax_cycles.sweep.trainable import Trainable, initial_state
 
@@ -37,8 +38,8 @@ def check_trainable(
       TypeError: if a function needs the value of a traced hyperparameter (which is
         named), metrics are not a dict, the loss is not a floating-point scalar, or
         the state changes its structure, a shape or a dtype across a step.
-      ValueError: if metrics have no `"loss"`, or `validation` is given to a
-        trainable without `evaluate`.
+      ValueError: if a hyperparameter is read that there is not, metrics have no
+        `"loss"`, or `validation` is given to a trainable without `evaluate`.
 
     Examples:
       >>> import jax, jax.numpy as jnp, optax, optax_cycles as oc
@@ -84,6 +85,14 @@ def _trace(name: str, function: Any, hparams: Hparams, *rest: PyTree) -> Any:
     }
     try:
         return jax.eval_shape(function, shapes, *rest)
+    except KeyError as error:
+        asked = error.args[0] if error.args else None
+        if not isinstance(asked, str) or asked in shapes:
+            raise
+        raise ValueError(
+            f"{name}: there is no {asked!r} in what was given; the hyperparameters are "
+            f"{_checks.near(asked, shapes)}"
+        ) from error
     except _BRANCHES as error:
         # NumPy's numbers stay numbers while JAX traces, JAX's own would not.
         numbers = {h: np.asarray(hparams[h], shapes[h].dtype)[()] for h in shapes}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from optax_cycles import _checks
 from optax_cycles._typing import Batch, Key, PyTree
-from optax_cycles.sweep.batches import ArrayBatches
+from optax_cycles.sweep.batches import ArrayBatches, examples
 from optax_cycles.sweep.check import check_trainable
 from optax_cycles.sweep.divergence import NON_FINITE, Divergence
 from optax_cycles.sweep.engine import Engine, build
@@ -72,7 +73,8 @@ def run(
       steps: updates to make.
       key: the key of all randomness.
       batch_size: examples in each update's batch.
-      validation: one batch to evaluate every member on, as a whole.
+      validation: one batch to evaluate every member on, as a whole; a pytree of
+        the structure of `data`.
       horizons: numbers of updates after which to evaluate, increasing, 0 to
         `steps`; by default `[steps]`.
       placement: see `build`.
@@ -84,7 +86,7 @@ def run(
         but 10 to 500.
       divergence: when a member is stopped.
       keep_state: whether the result holds every member's final state.
-      progress: called with a `Progress` after each segment.
+      progress: called with a `Progress` at the start and after each segment.
 
     Returns:
       A `SweepResult`.
@@ -121,6 +123,7 @@ def run(
     engine = build(
         trainable, placement=placement, devices=devices, divergence=divergence
     )
+    _check_validation(data, validation)
     _check(trainable, space, batches, validation)
     loop = _Loop(
         engine=engine,
@@ -144,6 +147,25 @@ def run(
     except KeyboardInterrupt:
         raise Interrupted(loop.record.result(complete=False)) from None
     return loop.record.result(complete=True)
+
+
+def check_options(function: str, options: Mapping[str, Any]) -> None:
+    """Raise where a function passes on to `run` what that does not take."""
+    for option in options:
+        known = set(inspect.signature(run).parameters) - {"trainable", "space", "data"}
+        if option not in known:
+            expected = _checks.near(option, known)
+            raise TypeError(f"{function}: an option must be {expected}, got {option!r}")
+
+
+def _check_validation(data: PyTree, validation: Batch | None) -> None:
+    if validation is None:
+        return
+    examples("run", "validation", validation)
+    known: list[Any] = [jax.tree.structure(data), jax.tree.structure(validation)]
+    if known[0] != known[1]:
+        expected = f"of the same structure as the data, {known[0]}"
+        raise ValueError(f"run: validation must be {expected}, got {known[1]}")
 
 
 def _check_names(space: Space) -> None:
@@ -234,6 +256,8 @@ class _Loop(NamedTuple):
 
     def prepare(self, seeds: np.ndarray) -> None:
         """Compile everything, for as many seeds as a chunk has."""
+        if self.progress is not None:
+            self.progress(Progress(0, self.record.space.size * self.record.steps))
         with Timed(self.record.seconds, "compile"):
             hparams = {name: v[: self.size] for name, v in self.hparams.items()}
             batches = self.batches.segment(seeds, 0, self.segment, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import platform
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,13 @@ SLASH = "%2F"
 
 def versions() -> dict[str, str]:
     """The versions of this package and of those that its numbers depend on."""
-    others = {name: metadata.version(name) for name in ("jax", "optax", "numpy")}
-    return {"optax_cycles": __version__, **others}
+    packages = ("jax", "jaxlib", "optax", "numpy")
+    others = {name: metadata.version(name) for name in packages}
+    python = platform.python_version()
+    return {"optax_cycles": __version__, **others, "python": python}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class SweepResult:
     """The outcome of `run`.
 
@@ -65,6 +68,12 @@ class SweepResult:
     seconds: dict[str, float]
     versions: dict[str, str]
     state: PyTree = None
+
+    def __repr__(self) -> str:
+        """The axes and how far it came; the arrays are too long to show."""
+        axes = [f"{axis.name}: {axis.size}" for axis in self.space.axes]
+        steps = f"{self.steps} updates{'' if self.complete else ', incomplete'}"
+        return f"SweepResult({', '.join(axes)}; {steps})"
 
     @property
     def diverged(self) -> np.ndarray:
@@ -120,15 +129,21 @@ class SweepResult:
         """
         xr = require("xarray", "sweep", "to_xarray")
         axes = self.space.names
-        coords: dict[str, Any] = {"step": np.arange(self.steps)}
-        coords["horizon"] = self.horizons
+        evaluated = {"long_name": "updates made before the evaluation"}
+        coords: dict[str, Any] = {
+            "step": ("step", np.arange(self.steps), {"long_name": "0-based update"}),
+            "horizon": ("horizon", self.horizons, evaluated),
+        }
         for axis in self.space.axes:
             coords.update({name: (axis.name, v) for name, v in axis.values.items()})
-        data = {f"train_{k}": ((*axes, "step"), v) for k, v in self.train.items()}
+        data: dict[str, Any] = {
+            f"train_{k}": ((*axes, "step"), v) for k, v in self.train.items()
+        }
         for name, values in self.validation.items():
             data[f"validation_{name}"] = ((*axes, "horizon"), values)
-        data["status"] = (axes, self.status)
-        data["updates"] = (axes, self.updates)
+        codes = {code.name.lower(): int(code) for code in Status}
+        data["status"] = (axes, self.status, {"codes": json.dumps(codes)})
+        data["updates"] = (axes, self.updates, {"long_name": "updates made"})
         attrs = {
             "format": FORMAT,
             "axes": json.dumps([[a.name, list(a.values)] for a in self.space.axes]),
@@ -144,11 +159,17 @@ class SweepResult:
         kept = [name for name in dataset if not str(name).startswith("train_")]
         return dataset[kept].to_dataframe().reset_index()
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all but `state` to a netCDF file. Needs the extra `sweep`."""
+    def save(self, path: str | os.PathLike[str], **coords: Any) -> None:
+        """Write all but `state` to a netCDF file. Needs the extra `sweep`.
+
+        Args:
+          path: the file.
+          **coords: further coordinates, as for `xarray.Dataset.assign_coords`.
+        """
         require("h5netcdf", "sweep", "save")
+        dataset = self.to_xarray().assign_coords(coords)
         # A slash, common in the names of metrics, would make a group of the file.
-        dataset = _replaced(self.to_xarray(), "/", SLASH)
+        dataset = _replaced(dataset, "/", SLASH)
         dataset.to_netcdf(path, engine="h5netcdf")
 
     @classmethod

@@ -44,6 +44,18 @@ def flat_task():
     return make(lambda params, batch, key: 0.0 * jnp.sum(params) + 1.0)
 
 
+def nan_task():
+    return make(lambda params, batch, key: jnp.nan * jnp.sum(params))
+
+
+def uneven_task():
+    return task._replace(validation=(inputs[48:], targets[:0]))
+
+
+def needy_task(model):
+    return task
+
+
 not_a_task = 3
 """
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import optax_cycles as oc
 from optax_cycles.cli.console import Console
@@ -93,9 +94,57 @@ def test_a_range_that_ends_too_early_is_refused(command):
     assert "raise the end of the range" in " ".join(out.split())
 
 
+def test_a_loss_that_is_never_finite_is_refused(command, folder):
+    words = [w if w != "tiny:task" else "tiny:nan_task" for w in QUICK]
+    code, out, _ = command(*words, "--out", "nan")
+    assert code == 1
+    assert "training failed at every value" in " ".join(out.split())
+    content = json.loads((folder / "nan/range_test.json").read_text())
+    assert "training failed at every value" in content["refusal"]
+    assert content["curve"]["share_diverged"] == [1.0] * 8
+    assert (folder / "nan/range_test.png").exists()
+
+
+def test_files_of_an_earlier_run_are_not_taken_for_those_of_this_one(done, command):
+    words = [w if w != "100" else "0.05" for w in QUICK]
+    _, out, _ = command(*words, "--out", "found")
+    assert "training.nc" not in out
+    assert not Path("found/training.nc").exists()
+
+
+def test_bad_input_leaves_no_folder_behind(command, folder):
+    command("range-test", "--problem", "tiny:vector_task", "--batch-size", 8)
+    command("range-test", "--problem", "tiny:nothing")
+    assert not (folder / "optax-cycles-out").exists()
+
+
+def test_the_files_describe_themselves(done, folder):
+    with xr.open_dataset(folder / "found/ramp.nc", engine="h5netcdf") as ramp:
+        rates = ramp["learning_rate"].to_numpy()
+        assert ramp["learning_rate"].dims == ("step",)
+    np.testing.assert_allclose(rates, 0.01 * 1e4 ** (np.arange(20) / 20), rtol=1e-12)
+    with xr.open_dataset(folder / "found/training.nc", engine="h5netcdf") as training:
+        assert training["training"].to_numpy().tolist() == ["1cycle", "constant"]
+        codes = json.loads(training["status"].attrs["codes"])
+    assert codes == {"running": 0, "diverged": 1, "padding": 2}
+    curve = json.loads((folder / "found/range_test.json").read_text())["curve"]
+    result = oc.sweep.SweepResult.load(folder / "found/parallel.nc")
+    rates = result.space.axes[0].values["learning_rate"]
+    np.testing.assert_array_equal(curve["learning_rate"], rates)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ("range-test --out=", "--out must be a folder's name, got ''"),
+        (
+            "range-test --problem tiny:uneven_task --batch-size 8",
+            "run: validation must be a pytree of arrays with equally many examples",
+        ),
+        (
+            "range-test --problem tiny:needy_task",
+            "--problem: tiny:needy_task must take no arguments (missing a required",
+        ),
         ("range-test --optimizer adm", "argument --optimizer: invalid choice: 'adm'"),
         ("range-test --model rnn", "argument --model: invalid choice: 'rnn'"),
         ("range-test --speed 3", "unrecognized arguments: --speed 3"),
@@ -187,10 +236,10 @@ def test_version(command):
 
 
 def test_control_c_keeps_what_has_been_computed(command, folder, monkeypatch):
-    """Ctrl-C in the middle of the range test, after 8 of 20 updates."""
+    """Ctrl-C in the middle of the range test, after 10 of 20 updates."""
 
     def press(now):
-        if now.done >= 8 * 16:
+        if now.done >= 10 * 16:
             raise KeyboardInterrupt
 
     @contextlib.contextmanager
@@ -207,10 +256,10 @@ def test_control_c_keeps_what_has_been_computed(command, folder, monkeypatch):
     assert content["suggestion"] is None
     result = oc.sweep.SweepResult.load(folder / "cut/parallel.nc")
     assert result.complete is False
-    assert np.all(result.updates == 8)
+    assert np.all(result.updates[:4] == 10)
     losses = result.train["loss"]
-    assert np.all(np.isfinite(losses[:4, :, :8]))
-    assert np.all(np.isnan(losses[..., 8:]))
+    assert np.all(np.isfinite(losses[:4, :, :10]))
+    assert np.all(np.isnan(losses[..., 10:]))
 
 
 def test_a_real_signal_stops_the_command_cleanly(folder):

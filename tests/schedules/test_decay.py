@@ -38,7 +38,8 @@ def test_cosine_decay(exponent, end_ratio):
     schedule = oc.cosine_decay(2.0, 17, end_ratio=end_ratio, exponent=exponent)
     assert_values(schedule, expected, atol=1e-7 if exponent == 0.5 else 1e-15)
     theirs = optax.cosine_decay_schedule(2.0, 17, end_ratio, exponent)
-    assert_close(schedule, theirs(STEPS), steps=STEPS, rtol=2e-6, atol=3e-4)
+    # optax evaluates 1 + cos(pi q) in float32, a rounding of the first value.
+    assert_close(schedule, theirs(STEPS), steps=STEPS, rtol=2e-6, atol=5e-7)
 
 
 def test_cosine_decay_never_rises_again():

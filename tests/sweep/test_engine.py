@@ -196,6 +196,27 @@ def test_an_optimizer_by_schedule_has_its_numbers_traced(problem, data):
     assert np.all(np.isfinite(metrics["loss"]))
 
 
+@pytest.mark.parametrize("length", ["warm_up", "cycle"])
+def test_64_lengths_of_a_phase_are_one_program(problem, data, length):
+    """Warm-ups of 1 to 64 updates, or cycles of as many, in one compile."""
+
+    def optimizer(hp):
+        steps = hp[length]
+        if length == "warm_up":
+            return optax.sgd(oc.product(oc.warmup(steps), oc.cosine_decay(0.3, STEPS)))
+        return optax.sgd(oc.warm_restarts(steps, 0.3, period_mult=2))
+
+    lengths = np.arange(1, 65)
+    train_ = oc.trainable(problem, optimizer)
+    members, metrics, engine = train(train_, {length: lengths}, data)
+    assert engine.compiles["advance"] == 1
+    assert len(np.unique(np.asarray(metrics["loss"])[:, -1])) > 48
+    state, _ = alone(train_, {length: 7}, 0, data)
+    chex.assert_trees_all_close(
+        oc.sweep.member_at(members, 6).state, state, rtol=1e-5, atol=1e-6
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

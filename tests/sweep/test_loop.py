@@ -1,6 +1,7 @@
 """Whole sweeps of gradient descent on a parabola, whose course is known in full."""
 
 import importlib
+import re
 from functools import partial
 
 import chex
@@ -169,7 +170,7 @@ def test_progress_adds_up_to_all_updates_of_all_members():
     expected = [4 * at for at in (4, 5, 9, 11)]
     expected += [44 + 4 * at for at in (4, 5, 9, 11)]
     expected += [88 + 2 * at for at in (4, 5, 9, 11)]
-    assert done == expected
+    assert done == [0, *expected]
 
 
 @pytest.mark.parametrize("horizons", [[0, 4, 11], None])
@@ -202,7 +203,8 @@ def test_an_interrupted_sweep_hands_over_what_had_run(whole, horizons, tmp_path)
 
 def test_a_sweep_may_be_interrupted_before_the_first_evaluation():
     def stop(progress):
-        raise KeyboardInterrupt
+        if progress.done:
+            raise KeyboardInterrupt
 
     with pytest.raises(Interrupted) as caught:
         sweep(segment=4, progress=stop)
@@ -328,7 +330,7 @@ def test_metrics_may_be_of_any_numeric_dtype():
             ValueError,
             "evaluate: validation data was given",
         ),
-        ({"space": {"momentum": [0.9]}}, KeyError, "rate"),
+        ({"space": {"momentum": [0.9]}}, ValueError, "there is no 'rate' in what was"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -337,3 +339,18 @@ def test_arguments_that_make_no_sense_are_refused_before_anything_runs(
 ):
     with pytest.raises(error, match=message):
         sweep(**change, progress=lambda _: pytest.fail("it ran"))
+
+
+def test_validation_of_another_structure_is_refused():
+    """A forgotten tuple would make rows of the array pass for inputs and labels."""
+    with pytest.raises(ValueError, match="run: validation must be of the same struct"):
+        sweep(validation=(DATA, DATA))
+
+
+def test_an_unknown_option_of_a_range_test_is_named():
+    with pytest.raises(TypeError, match=r"an option must be .*did you mean 'batch_si"):
+        oc.parallel_range_test(EXACT, DATA, DATA, name="rate", batchsize=3)
+
+
+def test_a_result_shows_its_axes_instead_of_its_arrays(whole):
+    assert re.fullmatch(r"SweepResult\(.*: \d+; 11 updates\)", repr(whole))
