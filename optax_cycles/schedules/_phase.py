@@ -22,6 +22,7 @@ from optax_cycles import _checks
 from optax_cycles._typing import Array, Scalar, Schedule, Step
 
 MAX_STEP = 2**31 - 1
+SHORT_TABLE = 128
 # The largest float32 below 2**31: a larger one overflows when cast to int32.
 _MAX_FLOAT_STEP = 2.0**31 - 128
 # Exponents between which `exp` is finite in float32, and where it is 0 in float64.
@@ -132,11 +133,8 @@ def lookup(step: Array, starts: Array, periods: Array) -> Place:
 
     `starts` is uint32, so that a cycle may end after the last step there is.
     """
-    # One fused comparison beats a search for the short tables there are.
-    method = "compare_all" if starts.size <= 128 else "scan_unrolled"
-    row = jnp.searchsorted(starts, step.astype(jnp.uint32), side="right", method=method)
-    row = row.astype(jnp.int32) - 1
-    since = step - starts[row].astype(jnp.int32)
+    row, start, period = _row_of(step.astype(jnp.uint32), starts, periods)
+    since = step - start
     # Only the last period is divided by: a constant divisor costs far less than one
     # for each step.
     again = modulo(since, periods[-1])
@@ -144,8 +142,27 @@ def lookup(step: Array, starts: Array, periods: Array) -> Place:
     return Place(
         row + jnp.where(repeats, again.cycle, 0),
         jnp.where(repeats, again.position, since),
-        periods[row],
+        period,
     )
+
+
+def _row_of(step: Array, starts: Array, periods: Array) -> tuple[Array, Array, Array]:
+    """The row that a step is in, where it starts and its period, all int32."""
+    if starts.size > SHORT_TABLE:
+        row = jnp.searchsorted(starts, step, side="right", method="scan_unrolled")
+        row = row.astype(jnp.int32) - 1
+        return row, starts[row].astype(jnp.int32), periods[row]
+    # Sums of the differences over the rows that have begun: for the short tables there
+    # are, a fused comparison costs less than a search and gathers.
+    wide = (1,) * step.ndim + (-1,)
+    begun = step[..., jnp.newaxis] >= starts.reshape(wide)
+
+    def total(table: Array) -> Array:
+        first = jnp.concatenate([table[:1], jnp.diff(table)]).reshape(wide)
+        return jnp.sum(jnp.where(begun, first, 0), axis=-1, dtype=jnp.int32)
+
+    row = jnp.sum(begun, axis=-1, dtype=jnp.int32) - 1
+    return row, total(starts.astype(jnp.int32)), total(periods)
 
 
 def in_cycles(
