@@ -103,7 +103,7 @@ def torch_data() -> Any:
     # The same file in the same way as ours: importing scikit-learn takes seconds.
     package = Path(importlib.util.find_spec("sklearn").origin).parent
     table = np.loadtxt(package / "datasets" / "data" / "digits.csv.gz", delimiter=",")
-    inputs, labels = table[:, :-1], table[:, -1]
+    inputs, labels = table[:, :-1], table[:, -1].astype(int)
     rank = np.zeros(len(labels), int)
     for label in range(10):
         rank[labels == label] = np.arange(np.sum(labels == label))

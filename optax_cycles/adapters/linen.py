@@ -110,6 +110,7 @@ def problem_from_linen(
             **modes,
         )
         value, metrics = loss_and_metrics(_NAME, loss_fn(outputs, batch))
+        _check_structure(model_state, changed)
         return value, ({**model_state, **changed}, metrics)
 
     def evaluate(params: Params, model_state: ModelState, batch: Batch) -> Metrics:
@@ -120,6 +121,16 @@ def problem_from_linen(
         return {**metrics, "loss": value}
 
     return Problem(init, loss, evaluate)
+
+
+def _check_structure(before: ModelState, after: ModelState) -> None:
+    for collection in after:
+        known: Any = jax.tree.structure(before[collection])
+        if jax.tree.structure(after[collection]) != known:
+            raise TypeError(
+                f"{_NAME}: the collection {collection!r} must keep its structure, but "
+                "grows with each step; sow into 'intermediates', which are dropped"
+            )
 
 
 def _modes(module: Any, training: Mapping[str, bool] | None) -> dict[str, bool]:

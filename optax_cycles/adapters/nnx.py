@@ -89,6 +89,7 @@ def problem_from_nnx(
         _checks.fail_type(
             _NAME, "build", "a function that returns an nnx.Module", module
         )
+    _refuse_bare_arrays(nnx, module)
     module.train()
     training = _split(nnx, module)
     module.eval()
@@ -116,6 +117,19 @@ def problem_from_nnx(
         return {**metrics, "loss": value}
 
     return Problem(init, loss, evaluate)
+
+
+def _refuse_bare_arrays(nnx: Any, module: Any) -> None:
+    """Raise where an array is an attribute as it is: NNX then takes it as static."""
+    for _, node in nnx.iter_graph(module):
+        for name, value in getattr(node, "__dict__", {}).items():
+            if isinstance(value, jax.core.Tracer) and not isinstance(
+                node, nnx.Variable
+            ):
+                raise TypeError(
+                    f"{_NAME}: {type(node).__name__}.{name} must not be a bare array; "
+                    "wrap it in nnx.Variable or nnx.data"
+                )
 
 
 def _split(nnx: Any, module: Any) -> _Split:

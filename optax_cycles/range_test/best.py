@@ -12,6 +12,8 @@ from optax_cycles.range_test.suggest import NoSuggestionError
 RESAMPLES = 1000
 HALF = 0.5
 NEAR = 2.0
+ROBUST = 4
+OUTLIER = 10.0
 WIDE = 10.0
 
 
@@ -57,7 +59,8 @@ def parallel_best(
     every value stands for itself. The best value has the least average.
 
     A value counts as within noise of the best one when its losses, seed by seed, are
-    higher by no more than two standard errors of the mean difference.
+    higher by no more than two standard errors of the mean difference, of 4 seeds or
+    more without those ten times as far from the median as half of the seeds are.
 
     Args:
       values: `[values]`, increasing.
@@ -86,13 +89,16 @@ def parallel_best(
     values, losses = _check_losses(values, losses)
     _checks.real("parallel_best", "max_diverged", max_diverged, minimum=0.0, below=1.0)
     finite = np.isfinite(losses)
-    failed = ~finite if diverged is None else np.asarray(diverged) | ~finite
+    if diverged is not None and np.shape(diverged) != losses.shape:
+        expected = f"of the shape of losses, {losses.shape}"
+        _checks.fail("parallel_best", "diverged", expected, np.shape(diverged))
+    failed = ~finite if diverged is None else np.asarray(diverged, bool) | ~finite
     allowed = failed.mean(1) <= max_diverged
     if not allowed.any():
         raise NoSuggestionError(
             "parallel_best: training failed at every value; lower the range"
         )
-    losses = np.where(allowed[:, None] & finite, losses, np.inf)
+    losses = np.where(allowed[:, None] & ~failed, losses, np.inf)
     order = np.lexsort(losses)  # The order of the seeds must not matter.
     losses = losses[:, order]
     medians = np.median(losses, axis=1)
@@ -139,7 +145,7 @@ def _check_losses(values: Any, losses: Any) -> tuple[np.ndarray, np.ndarray]:
         shapes = (values.shape, losses.shape)
         expected = "shaped [values] and [values, seeds]"
         _checks.fail("parallel_best", "values and losses", expected, shapes)
-    if len(values) < 3 or np.any(np.diff(values) <= 0):
+    if len(values) < 3 or not np.all(np.diff(values) > 0):
         expected = "at least 3 increasing numbers"
         _checks.fail("parallel_best", "values", expected, values)
     return values, losses
@@ -147,7 +153,7 @@ def _check_losses(values: Any, losses: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def _refuse_flat(untrained: np.ndarray, losses: np.ndarray) -> None:
     gain = (untrained - losses)[np.isfinite(losses)]
-    noise = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else 0.0
+    noise = _mean_and_error(gain)[1] if len(gain) > 1 else 0.0
     if not np.median(gain) > 2 * noise:
         raise NoSuggestionError(
             "parallel_best: no value improves on the untrained loss by more than "
@@ -179,8 +185,8 @@ def _within_noise(losses: np.ndarray, best: int) -> list[int]:
         difference = losses[index, trained] - losses[best, trained]
         if len(difference) == 1:
             return bool(difference[0] == 0)
-        error = difference.std(ddof=1) / len(difference) ** 0.5
-        return bool(difference.mean() <= 2 * error)
+        mean, error = _mean_and_error(difference)
+        return mean <= 2 * error
 
     low = high = best
     while low > 0 and close(low - 1):
@@ -188,6 +194,18 @@ def _within_noise(losses: np.ndarray, best: int) -> list[int]:
     while high < len(losses) - 1 and close(high + 1):
         high += 1
     return list(range(low, high + 1))
+
+
+def _mean_and_error(differences: np.ndarray) -> tuple[float, float]:
+    """Mean and standard error over seeds, of 4 or more without outliers.
+
+    One seed that explodes would raise both alike, so that anything is within noise.
+    """
+    if len(differences) >= ROBUST:
+        away = np.abs(differences - np.median(differences))
+        differences = differences[away <= OUTLIER * np.median(away)]
+    error = differences.std(ddof=1) / len(differences) ** 0.5
+    return float(differences.mean()), float(error)
 
 
 class _Average:

@@ -22,6 +22,8 @@ from optax_cycles.sweep.result import SweepResult
 from optax_cycles.sweep.space import constant_space, with_seeds
 from optax_cycles.sweep.trainable import Trainable
 
+# The range of float32, in which rates are trained with.
+TINY, HUGE = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 EXPLOSION = Divergence(factor=4.0)
 
 
@@ -41,8 +43,11 @@ def ramped(
     """
 
     def value(update: Array) -> Array:
+        done = update.astype(jnp.float32) / steps
+        # From the nearer end, so that neither factor overflows.
         climb = math.log(high) - math.log(low)
-        return low * jnp.exp(climb * (update.astype(jnp.float32) / steps))
+        rising = low * jnp.exp(climb * jnp.minimum(done, 0.5))
+        return rising * jnp.exp(climb * jnp.maximum(done - 0.5, 0.0))
 
     def init(key: Key, hparams: Hparams) -> RampState:
         start = {**hparams, name: jnp.float32(low)}
@@ -179,7 +184,8 @@ def ramp_range_test(
       (1e-05, True)
     """
     _checks.real("ramp_range_test", "low", low, above=0)
-    _checks.real("ramp_range_test", "high", high)
+    _checks.real("ramp_range_test", "low", low, minimum=TINY)
+    _checks.real("ramp_range_test", "high", high, maximum=HUGE)
     if low >= high:
         _checks.fail("ramp_range_test", "low", f"below high ({high!r})", low)
     _checks.integer("ramp_range_test", "steps", steps, minimum=1)
@@ -190,7 +196,8 @@ def ramp_range_test(
         raise ValueError(f"ramp_range_test: hyperparameter {name!r} is given twice")
     space = constant_space("ramp_range_test", constants)
     space = with_seeds("ramp_range_test", space, seeds)
-    values = low * (high / low) ** (np.arange(steps) / steps)
+    climb = math.log(high) - math.log(low)
+    values = low * np.exp(climb * (np.arange(steps) / steps))
     try:
         sweep = run(
             ramped(trainable, name, low, high, steps),

@@ -84,8 +84,8 @@ def start_watch() -> Watch:
 
 def observe(rule: Divergence, watch: Watch, loss: Array) -> tuple[Watch, Array]:
     """Take in one loss; returns the new watch and whether the member diverged."""
-    loss = loss.astype(jnp.float32)
     finite = jnp.isfinite(loss)
+    loss = loss.astype(jnp.float32)
     seen = watch.seen + 1
     known = jnp.where(finite, loss, watch.last)
     if rule.factor is None:

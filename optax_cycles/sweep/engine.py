@@ -204,6 +204,7 @@ class Engine:
           where no update was made (beyond `segment.length`, after divergence, in
           padding).
         """
+        members = jax.device_put(members, self._each)
         out: tuple[Members, Metrics] = self._advance(members, self.place(segment))
         return out
 
@@ -274,6 +275,7 @@ class Engine:
         """
         if self.trainable.evaluate is None:
             raise ValueError("evaluate: the trainable has no evaluate function")
+        members = jax.device_put(members, self._each)
         out: Metrics = self._evaluate(members, self.place(batch))
         return out
 

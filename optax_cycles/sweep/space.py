@@ -77,6 +77,10 @@ def _axis_values(function: str, name: str, values: Any) -> np.ndarray:
         _checks.fail(function, name, "a non-empty sequence of numbers", values)
     if not np.all(np.isfinite(array)):
         _checks.fail(function, name, "a sequence of finite numbers", values)
+    with np.errstate(over="ignore", under="ignore"):
+        single = array.astype(np.float32)
+    if not np.all(np.isfinite(single)) or np.any((single == 0) & (array != 0)):
+        _checks.fail(function, name, "a sequence of numbers that float32 holds", values)
     if array.dtype.kind in "iu" and not (
         array.min() >= INT_MIN and array.max() <= INT_MAX
     ):

@@ -17,6 +17,7 @@ from optax_cycles._typing import (
     Metrics,
     ModelState,
     Params,
+    PyTree,
     State,
 )
 from optax_cycles.sweep.problem import Problem
@@ -53,6 +54,23 @@ class TrainState(NamedTuple):
     params: Params
     model_state: ModelState
     opt_state: optax.OptState
+
+
+def _keep_dtypes(new: PyTree, old: PyTree) -> PyTree:
+    """`new` in the dtypes of `old`, where both have one structure.
+
+    A traced hyperparameter has a dtype of its own, float32, to which it would promote
+    the moments of bfloat16 parameters; a Python number would not.
+    """
+    structures: list[Any] = [jax.tree.structure(new), jax.tree.structure(old)]
+    if structures[0] != structures[1]:
+        return new
+
+    def kept(leaf: Any, before: Any) -> Any:
+        floats = all(jnp.issubdtype(a.dtype, jnp.floating) for a in (leaf, before))
+        return leaf.astype(before.dtype) if floats else leaf
+
+    return jax.tree.map(kept, new, old)
 
 
 def trainable(
@@ -118,6 +136,7 @@ def trainable(
             grads, state.opt_state, state.params, value=loss
         )
         params = optax.apply_updates(state.params, updates)
+        opt_state = _keep_dtypes(opt_state, state.opt_state)
         return TrainState(params, model_state, opt_state), {**metrics, "loss": loss}
 
     if problem.evaluate is None:

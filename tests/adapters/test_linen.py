@@ -248,3 +248,17 @@ def test_a_loss_that_is_no_scalar_with_metrics(result):
     problem = problem_from_linen(Mlp(), lambda outputs, batch: result, make_batch())
     with pytest.raises(TypeError, match="loss_fn must return a scalar or"):
         problem.evaluate(*problem.init(KEY), make_batch())
+
+
+def test_a_collection_that_grows_is_named():
+    class Sowing(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            self.sow("losses", "l2", jnp.sum(x**2))
+            return nn.Dense(2)(x)
+
+    batch = (jnp.ones((8, 3)), jnp.zeros(8, "int32"))
+    problem = problem_from_linen(Sowing(), lambda out, batch: out.sum(), batch)
+    params, model_state = problem.init(jax.random.key(0))
+    with pytest.raises(TypeError, match="the collection 'losses' must keep its struct"):
+        problem.loss(params, model_state, batch, jax.random.key(1))

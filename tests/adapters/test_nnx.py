@@ -225,3 +225,22 @@ def test_a_loss_that_is_no_scalar_with_metrics(result):
     problem = problem_from_nnx(Mlp, lambda outputs, batch: result)
     with pytest.raises(TypeError, match="loss_fn must return a scalar or"):
         problem.evaluate(*problem.init(KEY), make_batch())
+
+
+def test_a_bare_array_as_an_attribute_is_named():
+    class Scaled(nnx.Module):
+        def __init__(self, rngs):
+            self.out = nnx.Linear(4, 2, rngs=rngs)
+            self.weights = jnp.ones(4)
+
+        def __call__(self, x):
+            return self.out(x * self.weights)
+
+    with pytest.raises(TypeError, match=r"Scaled\.weights must not be a bare array"):
+        problem_from_nnx(Scaled, lambda out, batch: out.sum())
+
+
+def test_a_module_in_place_of_its_builder_is_named():
+    module = nnx.Linear(4, 2, rngs=nnx.Rngs(0))
+    with pytest.raises(TypeError, match=r"build must be a function of nnx\.Rngs that"):
+        problem_from_nnx(module, lambda out, batch: out.sum())

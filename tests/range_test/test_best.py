@@ -301,3 +301,40 @@ def test_where_values_have_no_neighbours_within_a_factor_each_stands_alone(value
     medians = [2.0, 1.6, 0.8, 1.6, 0.9, 0.9]
     found = parallel_best(values, np.transpose([medians]), untrained=2.0)
     assert found.best == values[2]
+
+
+def exploding_seeds():
+    """A valley at 10**-1.5; beyond it, one seed of five explodes at each value."""
+    values = np.geomspace(1e-3, 10, 9)
+    medians = np.array([2.2, 1.8, 1.0, 0.49, 0.75, 0.9, 1.2, 2.5, 2.5])
+    noise = np.random.default_rng(0).normal(size=(9, 5)) * 0.002
+    losses = medians[:, None] + noise
+    losses[4, 1] = losses[5, 3] = losses[6, 0] = 1e4
+    return values, losses
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_seed_that_explodes_does_not_make_a_value_within_noise(marked):
+    """Its difference raises the mean and the standard error alike."""
+    values, losses = exploding_seeds()
+    diverged = losses > 100 if marked else None
+    found = parallel_best(values, losses, untrained=2.3, diverged=diverged)
+    assert found.best == found.peak == values[3]
+
+
+def test_a_seed_that_explodes_at_the_best_value_does_not_make_the_curve_flat():
+    values, losses = exploding_seeds()
+    losses[3, 2] = 1e4
+    assert parallel_best(values, losses, untrained=2.3).best == values[3]
+
+
+@pytest.mark.parametrize("shape", [(5,), (9,), (9, 1)])
+def test_diverged_must_have_the_shape_of_losses(shape):
+    values, losses = exploding_seeds()
+    with pytest.raises(ValueError, match="parallel_best: diverged must be of the shap"):
+        parallel_best(values, losses, diverged=np.zeros(shape, bool))
+
+
+def test_values_must_be_numbers():
+    with pytest.raises(ValueError, match="values must be at least 3 increasing"):
+        parallel_best([1.0, np.nan, 3.0], np.ones((3, 2)))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import optax_cycles as oc
+from optax_cycles.range_test.ramp import ramped
 from optax_cycles.sweep import Divergence, Interrupted, Status
 
 DATA = np.arange(6, dtype=np.float32)
@@ -231,3 +232,32 @@ def test_arguments_that_make_no_sense_are_refused(change, error, message):
 def test_a_ramp_needs_a_trainable():
     with pytest.raises(TypeError, match="ramp_range_test: trainable must be a Trainab"):
         oc.ramp_range_test(step, DATA)
+
+
+@pytest.mark.parametrize("change", [{"low": 1e-40}, {"high": 1e39}])
+def test_ends_that_float32_does_not_hold_are_refused(change):
+    (name,) = change
+    with pytest.raises(ValueError, match=f"ramp_range_test: {name} must be"):
+        oc.ramp_range_test(oc.Trainable(None, None), np.zeros(3), **change)
+
+
+def test_a_ramp_over_the_whole_range_of_floats_stays_finite():
+    low, high = 1e-30, 1e30
+    trainable = ramped(
+        oc.Trainable(
+            lambda key, hparams: 0.0,
+            lambda state, hparams, batch, key: (state, {"loss": hparams["rate"]}),
+        ),
+        "rate",
+        low,
+        high,
+        steps=10,
+    )
+    key = jax.random.key(0)
+    seen = []
+    for update in range(10):
+        state = trainable.init(key, {})._replace(update=jnp.int32(update))
+        seen.append(float(trainable.step(state, {}, None, key)[1]["loss"]))
+    expected = low * np.exp(np.log(high / low) * np.arange(10) / 10)
+    np.testing.assert_allclose(seen, expected, rtol=3e-5)
+    assert seen[0] == np.float32(low)

@@ -246,3 +246,31 @@ def test_build_and_init_refuse_wrong_things(trainable):
         engine.init(KEY, hparams, size=2)
     with pytest.raises(ValueError, match="evaluate: the trainable has no evaluate"):
         oc.sweep.build(trainable._replace(evaluate=None)).evaluate(None, None)
+
+
+def test_a_state_may_hold_arrays_of_size_zero(data):
+    problem = oc.problem_from_loss(
+        lambda key: {"w": jnp.zeros(6), "empty": jnp.zeros((0,))},
+        lambda params, batch, key: jnp.mean((batch[0] @ params["w"] - 1.0) ** 2),
+    )
+    trainable = oc.trainable(problem, lambda hp: optax.sgd(hp["learning_rate"]))
+    members, metrics, _ = train(trainable, {"learning_rate": [0.1, 0.2]}, data, steps=3)
+    assert members.state.params["empty"].shape == (2, 0)
+    assert np.all(np.isfinite(metrics["loss"]))
+
+
+def test_members_gathered_between_segments_go_on_in_their_new_places(
+    trainable, space, data, runs
+):
+    """What a search does: the rows of a population in another order."""
+    order = jnp.array([3, 1, 5, 0, 4, 2])
+    engine = oc.sweep.build(trainable)
+    members = engine.init(KEY, space)
+    batches = ArrayBatches(data, 8, KEY)
+    seeds = np.array([0, 3])
+    members, _ = engine.advance(members, batches.segment(seeds, 0, 25, 25))
+    members = jax.tree.map(lambda leaf: leaf[order], members)
+    members, metrics = engine.advance(members, batches.segment(seeds, 25, 25, 25))
+    whole = np.asarray(runs["map", 2][1]["loss"])
+    np.testing.assert_array_equal(metrics["loss"], whole[np.asarray(order), 25:])
+    assert members.ident.tolist() == order.tolist()

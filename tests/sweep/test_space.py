@@ -9,7 +9,7 @@ import optax_cycles as oc
 from optax_cycles.sweep.space import as_space, constant_space, with_seeds
 
 NAN, INF = float("nan"), float("inf")
-finite = st.floats(-1e6, 1e6)
+finite = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
 axes = st.dictionaries(
     st.sampled_from(["learning_rate", "momentum", "decay", "b1"]),
     st.lists(finite, min_size=1, max_size=4),
@@ -222,3 +222,9 @@ def test_constants_are_a_space_of_one_point():
     assert constant_space("f", None).size == 1
     with pytest.raises(TypeError, match="f: x must be a sequence of numbers"):
         constant_space("f", {"x": "0.5"})
+
+
+@pytest.mark.parametrize("value", [1e39, -1e39, 1e-50])
+def test_values_that_float32_does_not_hold_are_refused(value):
+    with pytest.raises(ValueError, match=r"rate must be .* that float32 holds"):
+        oc.sweep.grid(rate=[0.1, value])

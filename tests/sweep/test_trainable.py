@@ -118,3 +118,26 @@ def test_the_initial_state_holds_arrays_of_the_dtype_that_steps_keep():
     assert not types["n"].weak_type
     assert (types["x"].dtype, types["n"].dtype) == (jnp.float32, jnp.int32)
     assert types["key"] == jax.typeof(KEY)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_a_swept_momentum_keeps_the_dtype_of_low_precision_moments(dtype):
+    """A traced hyperparameter is float32; a Python number would not promote."""
+    problem = oc.problem_from_loss(
+        lambda key: jnp.ones(3, dtype), lambda params, batch, key: jnp.sum(params**2)
+    )
+    swept = oc.trainable(problem, lambda hp: optax.sgd(0.125, momentum=hp["momentum"]))
+    fixed = oc.trainable(problem, lambda hp: optax.sgd(0.125, momentum=0.5))
+    hparams = {"momentum": jnp.float32(0.5)}
+    key = jax.random.key(0)
+    states = [each.init(key, hparams) for each in (swept, fixed)]
+    for _ in range(3):
+        states = [
+            each.step(state, hparams, None, key)[0]
+            for each, state in zip((swept, fixed), states, strict=True)
+        ]
+    assert jax.tree.leaves(states[0].opt_state)[0].dtype == dtype
+    # Powers of two: exact in every dtype.
+    np.testing.assert_array_equal(
+        states[0].params.astype(np.float32), states[1].params.astype(np.float32)
+    )
