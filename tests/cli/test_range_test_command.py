@@ -287,7 +287,7 @@ def test_a_real_signal_stops_the_command_cleanly(folder):
 @pytest.mark.slow
 def test_the_digits_get_a_rate_that_trains_and_one_cycle_holds_up(command, folder):
     """The command as the README has it: 64 rates, 5 seeds, 300 updates."""
-    code, out, err = command("range-test")
+    code, _, err = command("range-test")
     assert code == 0, err
     content = json.loads((folder / "optax-cycles-out/range_test.json").read_text())
     suggestion = content["suggestion"]
