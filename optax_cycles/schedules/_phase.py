@@ -63,18 +63,28 @@ class Point(NamedTuple):
 def whole_step(step: Step) -> Array:
     """`step` as int32: saturated at 0 and 2**31 - 1, a float rounded down."""
     if isinstance(step, jax.Array):
-        if jnp.issubdtype(step.dtype, jnp.floating):
-            step = jnp.clip(step.astype(jnp.float32), 0.0, _MAX_FLOAT_STEP)
-        elif not np.can_cast(step.dtype, np.int32):
-            step = jnp.minimum(step, MAX_STEP)
-        return jnp.maximum(step.astype(jnp.int32), 0)
+        return _saturated(step, 0)
     if isinstance(step, int):
         return jnp.asarray(min(max(step, 0), MAX_STEP), jnp.int32)
     steps = np.asarray(step)
     if steps.dtype.kind not in "iuf":
         _checks.fail_type("schedule", "step", "an integer or an array of them", step)
-    wide = np.float64 if steps.dtype.kind == "f" else np.int64
+    wide = {"i": np.int64, "u": np.uint64, "f": np.float64}[steps.dtype.kind]
     return jnp.asarray(np.clip(steps.astype(wide), 0, MAX_STEP).astype(np.int32))
+
+
+def _saturated(value: Array, minimum: int) -> Array:
+    """`value` as int32, a float rounded down; at least `minimum`, at most 2**31 - 1."""
+    if jnp.issubdtype(value.dtype, jnp.floating):
+        double = value.dtype == jnp.float64
+        value = value if double else value.astype(jnp.float32)
+        largest = MAX_STEP if double else _MAX_FLOAT_STEP
+        value = jnp.floor(jnp.clip(value, minimum, largest))
+    elif not np.can_cast(value.dtype, np.int32):
+        if jnp.issubdtype(value.dtype, jnp.signedinteger):
+            value = jnp.maximum(value, minimum)
+        value = jnp.minimum(value, MAX_STEP)
+    return jnp.maximum(value.astype(jnp.int32), minimum)
 
 
 def lengths(function: str, *, minimum: int = 1, **values: Scalar) -> list[Any]:
@@ -91,8 +101,8 @@ def _length(value: Any, minimum: int) -> Any:
     if not _checks.is_traced(value):
         return int(value)
     if jnp.issubdtype(value.dtype, jnp.floating):
-        value = jnp.minimum(jnp.round(value.astype(jnp.float32)), _MAX_FLOAT_STEP)
-    return jnp.maximum(value.astype(jnp.int32), minimum)
+        value = jnp.round(value)
+    return _saturated(value, minimum)
 
 
 def reals(function: str, **values: Scalar) -> tuple[Any, list[Any]]:
@@ -258,8 +268,12 @@ def geometric(log_rate: Any, count: Array, dtype: Any) -> Array:
     """
     if _checks.is_traced(log_rate) or log_rate == 0.0:
         return jnp.exp(jnp.minimum(log_rate * count.astype(dtype), _MAX_LOG))
+    # A faster change ends after one count as well, and its products could overflow.
+    log_rate = min(max(log_rate, _MIN_LOG), _MAX_LOG)
     lasts = (_MAX_LOG if log_rate > 0 else _MIN_LOG) / log_rate
-    count = jnp.minimum(count, math.floor(min(lasts, MAX_STEP)))
+    most = math.floor(min(lasts, MAX_STEP))
+    stops = (count > most) & (log_rate > 0)
+    count = jnp.minimum(count, most)
     bits = min(max(math.floor(-math.log2(2.0 * abs(log_rate))), 0), 30)
     block = count & -(1 << bits)
     mantissa, exponent = math.frexp(log_rate)
@@ -267,4 +281,15 @@ def geometric(log_rate: Any, count: Array, dtype: Any) -> Array:
     rest = head * (count - block).astype(dtype)
     rest = rest + (log_rate - head) * count.astype(dtype)
     power = jnp.exp(head * block.astype(dtype))
-    return power + power * jnp.expm1(rest)
+    return jnp.where(stops, math.exp(_MAX_LOG), power + power * jnp.expm1(rest))
+
+
+def growth(base: Any, count: Array, dtype: Any) -> Array:
+    """`base**count`, which stops near the largest float32 like `geometric`."""
+    base, number = jnp.asarray(base, dtype), count.astype(dtype)
+    log_base = jnp.log(jnp.maximum(jax.lax.stop_gradient(base), 1.0))
+    grows = log_base > 0
+    most = jnp.floor(_MAX_LOG / jnp.where(grows, log_base, 1.0))
+    stops = grows & (number > most)
+    power = jnp.power(jnp.where(stops, 1.0, base), number)
+    return jnp.where(stops, math.exp(_MAX_LOG), power)

@@ -70,6 +70,11 @@ def _rex(q: Fraction) -> Weights:
     return Weights(2.0 * q.left / (1.0 + q.left), q.done / (1.0 + q.left))
 
 
+def _cosh(x: Any) -> Array:
+    """`2 exp(-abs(x)) cosh(x)`, from 1 to 2."""
+    return 1.0 + jnp.exp(-2.0 * jnp.abs(x))
+
+
 def polynomial_shape(power: Scalar) -> Shape:
     """The shape `(1 - q)**power`.
 
@@ -91,7 +96,10 @@ def polynomial_shape(power: Scalar) -> Shape:
     _, (p,) = reals("polynomial_shape", power=power)
 
     def weights(q: Fraction) -> Weights:
-        start = q.left**p
+        # The derivative of a root at 0 is taken as 0, like that of `_sqrt`.
+        regular = (q.left > 0) | (jnp.asarray(p) >= 1)
+        ends = jnp.where(jnp.asarray(p) > 0, 0.0, 1.0).astype(q.left.dtype)
+        start = jnp.where(regular, jnp.where(regular, q.left, 1.0) ** p, ends)
         early = q.done < 0.5
         log_left = jnp.log1p(-jnp.where(early, q.done, 0.0))
         return Weights(start, jnp.where(early, -jnp.expm1(p * log_left), 1 - start))
@@ -123,9 +131,11 @@ def exponential_shape(rate: Scalar = 5.0) -> Shape:
     _, (k,) = reals("exponential_shape", rate=rate)
 
     def weights(q: Fraction) -> Weights:
-        total = jnp.expm1(k)
-        start = jnp.expm1(k * q.left) / total
-        return Weights(start, jnp.exp(k * q.left) * jnp.expm1(k * q.done) / total)
+        # Exponents below 0 only, which do not overflow. The sum is 1, in the shape of
+        # its parts: a scalar may be rounded otherwise, and both ends are exact.
+        total = jnp.expm1(-k * (q.done + q.left))
+        start = jnp.exp(-k * q.done) * (jnp.expm1(-k * q.left) / total)
+        return Weights(start, jnp.expm1(-k * q.done) / total)
 
     return Shape(weights)
 
@@ -157,12 +167,18 @@ def tanh_shape(lower: Scalar = -6.0, upper: Scalar = 3.0) -> Shape:
         _checks.real("tanh_shape", "upper", upper, above=low)
 
     def weights(q: Fraction) -> Weights:
-        # tanh a - tanh b = sinh(a - b) / (cosh a cosh b) subtracts nothing.
+        # tanh a - tanh b = sinh(a - b) / (cosh a cosh b) subtracts nothing. The
+        # exponentials of its sinh and cosh are collected in one, whose exponent is
+        # below 0: what remains is from 0 to 2 and does not overflow.
         width = high - low
-        scale = jnp.cosh(low + width * q.done) * jnp.sinh(width)
+        done, left = width * q.done, width * q.left
+        now = jnp.where(q.done < q.left, low + done, high - left)
+        scale = _cosh(now) * jnp.expm1(-2.0 * width)
+        fall = jnp.exp(-2.0 * jnp.minimum(done, jnp.maximum(now, 0.0)))
+        rise = jnp.exp(-2.0 * jnp.minimum(left, jnp.maximum(-now, 0.0)))
         return Weights(
-            jnp.sinh(width * q.left) * jnp.cosh(low) / scale,
-            jnp.sinh(width * q.done) * jnp.cosh(high) / scale,
+            fall * (jnp.expm1(-2.0 * left) * _cosh(low) / scale),
+            rise * (jnp.expm1(-2.0 * done) * _cosh(high) / scale),
         )
 
     return Shape(weights)

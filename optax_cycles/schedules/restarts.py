@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction as Ratio
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +17,7 @@ from optax_cycles.schedules._phase import (
     Place,
     between,
     fraction,
+    growth,
     in_cycles,
     lengths,
     lookup,
@@ -89,7 +90,7 @@ def warm_restarts(
       >>> [round(float(value), 4) for value in schedule(jnp.arange(8))]
       [0.5, 0.5, 0.25, 0.5, 0.4268, 0.25, 0.0732, 0.5]
     """
-    dtype, (peak, low, growth) = reals(
+    dtype, (peak, low, factor) = reals(
         "warm_restarts",
         peak_value=peak_value,
         min_value=min_value,
@@ -104,10 +105,9 @@ def warm_restarts(
     def schedule(step: Step) -> Array:
         place = place_of(whole_step(step))
         weights = fall.weights(fraction(place.position, place.period, dtype))
-        if not _checks.is_traced(growth) and growth == 1.0:
+        if not _checks.is_traced(factor) and factor == 1.0:
             return between(peak, low, weights)
-        power = jnp.power(jnp.asarray(growth, dtype), place.cycle.astype(dtype))
-        return between(peak * power, low, weights)
+        return between(peak * growth(factor, place.cycle, dtype), low, weights)
 
     return in_cycles(schedule, place_of)
 
@@ -156,28 +156,63 @@ def _traced_table(
     always_same = not _checks.is_traced(mult) and mult == 1.0
     rows = rows or (1 if always_same else _TRACED_ROWS)
     start, period = jnp.zeros((), jnp.uint32), jnp.asarray(first).astype(jnp.int32)
-    starts, periods = [start], [period]
+    starts, periods, factor = [start], [period], _factor(mult)
     for _ in range(rows - 1):
         end = start + period.astype(jnp.uint32)
         start = jnp.minimum(end, jnp.uint32(MAX_STEP + 1))
-        period = _grow(period, mult, rounding)
+        period = _grow(period, factor, rounding)
         starts.append(start)
         periods.append(period)
     return jnp.stack(starts), jnp.stack(periods)
 
 
-def _grow(period: Array, mult: Any, rounding: str) -> Array:
+class _Factor(NamedTuple):
+    """The factor `whole + above / below + rest`, which is off by less than `error`."""
+
+    whole: Array
+    above: Array
+    below: Array
+    rest: Array
+    error: Array
+
+
+def _factor(mult: Any) -> _Factor:
+    """A traced factor in integers.
+
+    One like 1.2 is off by a rounding, which must not add a step: if it is four
+    decimals to its last digit, then it is that decimal number.
+    """
+    mult = jnp.asarray(mult, getattr(mult, "dtype", jnp.float32))
+    if not jnp.issubdtype(mult.dtype, jnp.floating):
+        mult = mult.astype(jnp.float32)
+    error = mult * (0.75 * jnp.finfo(mult.dtype).eps)
+    whole = jnp.floor(mult)
+    part = mult - whole
+    decimals, binary = jnp.round(part * 10_000), jnp.floor(part * 4096)
+    decimal = jnp.abs(decimals / 10_000 - part) <= error
+    return _Factor(
+        whole.astype(jnp.int32),
+        jnp.where(decimal, decimals, binary).astype(jnp.int32),
+        jnp.where(decimal, 10_000, 4096),
+        jnp.where(decimal, 0.0, part - binary / 4096),
+        jnp.where(decimal, 0.0, error),
+    )
+
+
+def _grow(period: Array, factor: _Factor, rounding: str) -> Array:
     """A period times its factor, rounded; saturates at the largest step."""
-    whole = jnp.floor(jnp.asarray(mult, jnp.float32)).astype(jnp.int32)
-    part = jnp.asarray(mult - whole.astype(jnp.float32), jnp.float32)
-    extra = period.astype(jnp.float32) * part
-    # A factor like 1.1 is off by a rounding, and must not add a step by it.
-    nearest = jnp.round(extra)
-    is_whole = jnp.abs(extra - nearest) <= 1e-6 * period.astype(jnp.float32)
+    high, low = period // factor.below, period % factor.below
+    # No product is above 2**31, and only less than a step is left to floats.
+    extra = high * factor.above + low * factor.above // factor.below
+    size = period.astype(factor.rest.dtype)
+    part = (low * factor.above % factor.below).astype(size.dtype)
+    part = part / factor.below.astype(size.dtype) + factor.rest * size
+    nearest = jnp.round(part)
+    is_whole = jnp.abs(part - nearest) <= jnp.minimum(factor.error * size, 1 / 64)
     rounded = {"ceil": jnp.ceil, "floor": jnp.floor, "nearest": _half_up}[rounding]
-    extra = jnp.where(is_whole, nearest, rounded(extra)).astype(jnp.int32)
-    fits = period <= (MAX_STEP - extra) // jnp.maximum(whole, 1)
-    return jnp.where(fits, jnp.maximum(period * whole + extra, 1), MAX_STEP)
+    extra = extra + jnp.where(is_whole, nearest, rounded(part)).astype(jnp.int32)
+    fits = period <= (MAX_STEP - extra) // jnp.maximum(factor.whole, 1)
+    return jnp.where(fits, jnp.maximum(period * factor.whole + extra, 1), MAX_STEP)
 
 
 def _half_up(x: Array) -> Array:

@@ -262,10 +262,19 @@ def test_control_c_keeps_what_has_been_computed(command, folder, monkeypatch):
     assert np.all(np.isnan(losses[..., 10:]))
 
 
+# A process in the background inherits that Ctrl-C is ignored; this one listens again.
+LISTENING = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from optax_cycles.cli import main
+raise SystemExit(main())
+"""
+
+
 def test_a_real_signal_stops_the_command_cleanly(folder):
     words = [w if w != "20" else "2000000" for w in QUICK]
     process = subprocess.Popen(
-        [sys.executable, "-m", "optax_cycles", *words, "--out", "cut"],
+        [sys.executable, "-c", LISTENING, *words, "--out", "cut"],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

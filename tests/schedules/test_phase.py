@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from schedule_forms import ulps
 
+import optax_cycles.schedules as oc
 from optax_cycles.schedules import _phase
 
 MAX = 2**31 - 1
@@ -141,3 +142,40 @@ def test_traced_lengths_round_and_saturate():
         length = traced(value)
         assert length.dtype == jnp.int32
         assert int(length) == expected or (value == 1e30 and int(length) > MAX - 256)
+
+
+def test_wide_steps_of_x64_saturate_without_wrapping():
+    with jax.enable_x64(True):
+        steps = _phase.whole_step(jnp.asarray([-(2**31) - 1, -(2**32) + 5, 2**33 + 10]))
+        single = _phase.whole_step(jnp.float64(16777217.0))
+        wide = _phase.whole_step(jnp.asarray([-1e300, 2.0**31 - 1.5, 1e300]))
+        unsigned = _phase.whole_step(jnp.uint64(2**63 + 5))
+        value = oc.triangular(0.0, 1.0, 1)(jnp.float64(16777217.0))
+    assert steps.tolist() == [0, 0, MAX]
+    assert int(single) == 16777217
+    assert wide.tolist() == [0, MAX - 1, MAX]
+    assert int(unsigned) == MAX
+    assert float(value) == 1.0
+
+
+def test_numpy_steps_of_uint64_saturate():
+    assert int(_phase.whole_step(np.uint64(2**63 + 5))) == MAX
+    assert _phase.whole_step(np.asarray([3, 2**64 - 1], np.uint64)).tolist() == [3, MAX]
+
+
+def test_wide_traced_lengths_of_x64_saturate_without_wrapping():
+    with jax.enable_x64(True):
+        traced = jax.jit(lambda n: _phase.lengths("f", steps=n)[0])
+        found = [
+            int(traced(value))
+            for value in (
+                jnp.int64(2**33 + 10),
+                jnp.int64(-(2**33) + 10),
+                jnp.uint64(2**63 + 10),
+                jnp.float64(16777217.0),
+                jnp.float64(1e300),
+            )
+        ]
+        delay = jax.jit(lambda n: _phase.lengths("f", minimum=-MAX, steps=n)[0])
+        assert int(delay(jnp.int64(-(2**33) + 10))) == -MAX
+    assert found == [MAX, 1, MAX, 16777217, MAX]

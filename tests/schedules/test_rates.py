@@ -85,3 +85,18 @@ def test_torch(seed):
             optimizer.step()
             scheduler.step()
         assert_close(ours, values, steps=np.arange(40), rtol=2e-6)
+
+
+@pytest.mark.parametrize("rate", [85.5, 700.0, 1000.0, 1e30])
+def test_a_decay_of_more_than_a_float_holds_is_done_in_one_step(rate):
+    schedule = oc.natural_exp_decay(1.0, 1, rate)
+    assert_values(schedule, np.exp(-rate * np.arange(4)), atol=1e-36)
+
+
+def test_growth_of_more_than_a_float_holds_stays_at_its_limit():
+    limit = np.exp(85.0)
+    steps = np.asarray([0, 1, 2, 10**6, MAX])
+    for rate, first in ((50.0, np.exp(50.0)), (1000.0, limit)):
+        expected = [1.0, first, limit, limit, limit]
+        schedule = oc.natural_exp_decay(1.0, 1, -rate)
+        assert_close(schedule, expected, steps=steps)

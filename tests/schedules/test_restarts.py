@@ -1,4 +1,5 @@
 import fractions
+import functools
 import math
 
 import jax
@@ -130,6 +131,58 @@ def test_the_last_period_of_a_table_repeats():
 def test_a_traced_period_with_a_factor_of_1_needs_one_row():
     jaxpr = jax.make_jaxpr(lambda n: oc.warm_restarts(n, 1.0)(jnp.asarray(3)))(7)
     assert " ceil" not in str(jaxpr)
+
+
+@pytest.mark.parametrize("first", [7, 13811, 123457, 600001])
+@pytest.mark.parametrize("mult", [1.05, 1.0625, 1.2, 1.2345, 1.5, 2.5, 10.1])
+@pytest.mark.parametrize("rounding", ["ceil", "floor", "nearest"])
+def test_traced_decimal_factors_are_exact_up_to_the_last_step(first, mult, rounding):
+    rounded = {
+        "ceil": math.ceil,
+        "floor": math.floor,
+        "nearest": lambda x: math.floor(x + fractions.Fraction(1, 2)),
+    }[rounding]
+    table = walked(first, mult, rows=24, round_up=rounded)
+    starts, periods = traced_rounded(first, mult, rounding)
+    assert starts[: len(table)].tolist() == [start for start, _ in table]
+    exact = [min(period, MAX) for _, period in table]
+    assert periods[: len(table)].tolist() == exact
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def traced_rounded(first, mult, rounding):
+    return restarts._traced_table(first, mult, rounding, 24)
+
+
+def test_factors_of_more_decimals_are_the_traced_number():
+    # 1 + 2**-5 and 1 + 2**-14 are exact in float32, and not four decimals.
+    for mult in (1.03125, 1 + 2**-14):
+        starts, periods = traced_rounded(600001, mult, "ceil")
+        table = walked(600001, mult, rows=24)
+        assert starts.tolist() == [start for start, _ in table]
+        assert periods.tolist() == [period for _, period in table]
+
+
+def test_a_traced_restart_is_not_one_step_early():
+    @jax.jit
+    def value(first, mult, step):
+        return oc.warm_restarts(first, 1.0, period_mult=mult)(step)
+
+    start = 600001 + math.ceil(600001 * fractions.Fraction(3, 2))
+    assert float(value(600001, 1.5, start)) == 1.0
+    assert float(value(600001, 1.5, start - 1)) < 1e-10
+
+
+def test_growing_peaks_stay_at_the_largest_float():
+    schedule = oc.warm_restarts(11, 1.4, peak_mult=1.23)
+    limit = 1.4 * math.exp(85.0)
+    for step in (11 * 455, 11 * 10**5, MAX // 11 * 11):
+        assert float(schedule(step)) == pytest.approx(limit, rel=1e-6)
+        slope = jax.grad(lambda g, t: oc.warm_restarts(11, 1.4, peak_mult=g)(t))
+        assert np.isfinite(slope(1.23, step))
+    assert np.all(np.isfinite(schedule(np.asarray([5000, 10**6, MAX]))))
+    assert float(schedule(22)) == pytest.approx(1.4 * 1.23**2, rel=1e-6)
+    assert float(oc.warm_restarts(11, 1.4, peak_mult=0.0)(11)) == 0.0
 
 
 @pytest.mark.peer

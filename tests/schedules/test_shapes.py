@@ -115,3 +115,65 @@ def test_unknown_shapes_are_refused_with_their_neighbours():
         shape_of("f", "shape", "cosin")
     with pytest.raises(TypeError, match="f: shape must be a function of q or one of"):
         shape_of("f", "shape", 3)
+
+
+@pytest.mark.parametrize("rate", [1e-3, 5.0, 100.0, 1e4])
+def test_exponential_shapes_of_any_rate_are_finite(rate):
+    q = np.linspace(0, 1, 33)
+    expected = np.exp(-rate * q) * np.expm1(-rate * (1 - q)) / np.expm1(-rate)
+    shape = oc.exponential_shape(rate)
+    np.testing.assert_allclose(shape(q), expected, rtol=1e-5, atol=1e-36)
+    traced = jax.jit(lambda k: oc.exponential_shape(k)(q))(rate)
+    np.testing.assert_allclose(traced, expected, rtol=1e-5, atol=1e-36)
+    assert (shape(0), shape(1)) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper"),
+    [(-60, 60), (-6, 90), (-200, 3), (-3, 200), (-1, 1), (0, 4), (1, 6), (-6, -1)],
+)
+def test_tanh_shapes_of_any_bounds_are_finite(lower, upper):
+    q = np.linspace(0, 1, 33)
+    high, now, low = (np.tanh(lower + (upper - lower) * x) for x in (1.0, q, 0.0))
+    expected = (high - now) / (high - low)
+    shape = oc.tanh_shape(lower, upper)
+    np.testing.assert_allclose(shape(q), expected, rtol=1e-5, atol=1e-10)
+    traced = jax.jit(lambda a, b: oc.tanh_shape(a, b)(q))
+    np.testing.assert_allclose(
+        traced(float(lower), float(upper)), expected, rtol=1e-5, atol=1e-10
+    )
+    assert (shape(0), shape(1)) == (1.0, 0.0)
+    for argument in (0, 1):
+        slopes = jax.jacfwd(traced, argument)(float(lower), float(upper))
+        assert np.all(np.isfinite(slopes))
+
+
+def test_a_wide_tanh_shape_anneals_one_cycle():
+    values = oc.one_cycle(10, 1.0, anneal=oc.tanh_shape(-60, 60))(np.arange(10))
+    assert np.all(np.isfinite(values))
+    assert np.max(values) == 1.0
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0, 2.0])
+def test_a_polynomial_shape_has_a_finite_slope_at_its_end(power):
+    def last(share):
+        shape = oc.polynomial_shape(power)
+        return oc.one_cycle(10, 1.0, pct_start=share, anneal=shape)(9)
+
+    assert np.isfinite(jax.grad(last)(0.3))
+    left = np.asarray([0.0, 0.25, 1.0], np.float32)
+    fraction = Fraction(jnp.asarray(1 - left), jnp.asarray(left))
+    for weights in (
+        oc.polynomial_shape(power).weights(fraction),
+        jax.jit(lambda p: oc.polynomial_shape(p).weights(fraction))(power),
+    ):
+        np.testing.assert_allclose(weights.start, left.astype(float) ** power)
+
+
+def test_a_regular_polynomial_shape_keeps_its_slope_at_its_end():
+    assert jax.grad(lambda x: _start(1.0, x))(0.0) == 1.0
+    assert jax.grad(lambda x: _start(2.0, x))(0.0) == 0.0
+
+
+def _start(power, left):
+    return oc.polynomial_shape(power).weights(Fraction(1.0 - left, left)).start
