@@ -140,10 +140,11 @@ def test_optax_with_an_exclusive_end(total, pct):
     )
     assert_close(ours, expected, steps=steps)
     # optax works in float32 and subtracts near the end, where its last digits are
-    # lost: against float64 it is off by more than ours, up to 1e-4 of its value.
+    # lost: against float64 it is off by up to 1e-4 of its value, so the comparison with
+    # it can't be closer than that. How much depends on the version of its cosine.
     values = np.asarray(jax.vmap(theirs)(steps), np.float64)
     error = np.max(np.abs(values / expected - 1))
-    assert 1e-6 < error < 1e-4
+    assert error < 1e-4
 
 
 def test_annihilated():
