@@ -50,7 +50,8 @@ def summary(folder: Path) -> str:
             figure = f"{row['value']['median']:.3g} {row['unit']}"
             goal = f"{sign} {row['goal']:g}"
             lines.append(f"| {row['work']} | {row['against']} | {figure} | {goal} |")
-    return "\n".join([*lines, "", f"Measured in one run on {environment}.", ""])
+    said = "Each benchmark was a run of its own, the last one on"
+    return "\n".join([*lines, "", f"{said} {environment}.", ""])
 
 
 def rewrite(readme: Path, tables: str) -> None:
