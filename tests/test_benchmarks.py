@@ -53,6 +53,16 @@ def test_cold_start_says_where_the_time_goes(tmp_path):
     assert known <= ours["process"]
 
 
+def test_schedules_times_every_schedule_in_a_train_step_and_alone(tmp_path):
+    result = quick("schedules", tmp_path)
+    assert set(result["train_step"]) == set(result["loop"])
+    assert len(result["loop"]) > 30
+    assert all(found["traces"] == 1 for found in result["loop"].values())
+    for found in result["train_step"].values():
+        more = 100 * (found["ours"] / found["constant"] - 1)
+        assert found["more"] == pytest.approx(more)
+
+
 @pytest.fixture(scope="module")
 def worth(tmp_path_factory):
     folder = tmp_path_factory.mktemp("worth")

@@ -23,6 +23,7 @@ from optax_cycles._typing import Array, Scalar, Schedule, Step
 
 MAX_STEP = 2**31 - 1
 SHORT_TABLE = 128
+UNROLLED_TABLE = 32
 # The largest float32 below 2**31: a larger one overflows when cast to int32.
 _MAX_FLOAT_STEP = 2.0**31 - 128
 # Exponents between which `exp` is finite in float32, and where it is 0 in float64.
@@ -138,13 +139,17 @@ def modulo(step: Array, period: Any) -> Place:
     return Place(cycle, step - cycle * period, period)
 
 
-def lookup(step: Array, starts: Array, periods: Array) -> Place:
+def lookup(step: Array, starts: Any, periods: Any) -> Place:
     """The place of a step in a table of cycles; the last period repeats for ever.
 
-    `starts` is uint32, so that a cycle may end after the last step there is.
+    `starts` is uint32, so that a cycle may end after the last step there is. A table
+    of NumPy arrays is known, one of JAX arrays is traced.
     """
-    row, start, period = _row_of(step.astype(jnp.uint32), starts, periods)
+    row, start, period = _row_of(step, starts, periods)
     since = step - start
+    known = isinstance(starts, np.ndarray)
+    if known and int(starts[-1]) + int(periods[-1]) > MAX_STEP:
+        return Place(row, since, period)
     # Only the last period is divided by: a constant divisor costs far less than one
     # for each step.
     again = modulo(since, periods[-1])
@@ -156,8 +161,12 @@ def lookup(step: Array, starts: Array, periods: Array) -> Place:
     )
 
 
-def _row_of(step: Array, starts: Array, periods: Array) -> tuple[Array, Array, Array]:
+def _row_of(step: Array, starts: Any, periods: Any) -> tuple[Array, Array, Array]:
     """The row that a step is in, where it starts and its period, all int32."""
+    if isinstance(starts, np.ndarray) and starts.size <= UNROLLED_TABLE:
+        return _unrolled_row_of(step, starts, periods)
+    starts, periods = jnp.asarray(starts), jnp.asarray(periods)
+    step = step.astype(jnp.uint32)
     if starts.size > SHORT_TABLE:
         row = jnp.searchsorted(starts, step, side="right", method="scan_unrolled")
         row = row.astype(jnp.int32) - 1
@@ -173,6 +182,20 @@ def _row_of(step: Array, starts: Array, periods: Array) -> tuple[Array, Array, A
 
     row = jnp.sum(begun, axis=-1, dtype=jnp.int32) - 1
     return row, total(starts.astype(jnp.int32)), total(periods)
+
+
+def _unrolled_row_of(
+    step: Array, starts: np.ndarray, periods: np.ndarray
+) -> tuple[Array, Array, Array]:
+    """The same for a table of few rows: comparisons with constants, all in one pass."""
+    rows = np.flatnonzero(starts <= MAX_STEP).astype(np.int32)
+    table = (rows, starts[rows].astype(np.int32), periods[rows])
+    found = [jnp.full(step.shape, column[0]) for column in table]
+    for following in zip(*(column[1:] for column in table), strict=True):
+        begun = step >= following[1]
+        found = [jnp.where(begun, *pair) for pair in zip(following, found, strict=True)]
+    row, start, period = found
+    return row, start, period
 
 
 def in_cycles(

@@ -42,11 +42,27 @@ def _linear(q: Fraction) -> Weights:
     return Weights(q.left, q.done)
 
 
+def _half_versine(x: Array) -> Array:
+    """`sin(pi x / 2)**2` for x from 0 to 1/2, by its series in x**2.
+
+    Its terms fall so fast that 6 of them (12 in float64) are exact to a rounding, and
+    they take a fraction of the time of the sine, which must be ready for any argument.
+    """
+    square = x * x
+    count = 12 if x.dtype == jnp.float64 else 6
+    orders = [2 * n for n in range(1, count + 1)]
+    terms = [-((-1) ** (n // 2)) * math.pi**n / (2 * math.factorial(n)) for n in orders]
+    series: Any = terms.pop()
+    while terms:
+        series = terms.pop() + square * series
+    half_versine: Array = square * series
+    return half_versine
+
+
 def _cosine(q: Fraction) -> Weights:
-    # The smaller weight has digits to lose; the larger is its rest. One sine is half
-    # of the time that two would take.
+    # The smaller weight has digits to lose; the larger is its rest.
     early = q.done < q.left
-    small = jnp.sin(math.pi / 2 * jnp.where(early, q.done, q.left)) ** 2
+    small = _half_versine(jnp.where(early, q.done, q.left))
     large = 1.0 - small
     return Weights(jnp.where(early, large, small), jnp.where(early, small, large))
 
