@@ -8,6 +8,19 @@ from optax_cycles.adapters import problem_from_nnx as problem_from_nnx
 from optax_cycles.hyperparams import current_hyperparams as current_hyperparams
 from optax_cycles.hyperparams import inject as inject
 from optax_cycles.hyperparams import set_hyperparams as set_hyperparams
+from optax_cycles.optimizers import MomentsState as MomentsState
+from optax_cycles.optimizers import MomentumState as MomentumState
+from optax_cycles.optimizers import adamw as adamw
+from optax_cycles.optimizers import adamwr as adamwr
+from optax_cycles.optimizers import add_decoupled_decay as add_decoupled_decay
+from optax_cycles.optimizers import decouple as decouple
+from optax_cycles.optimizers import layerwise_scale as layerwise_scale
+from optax_cycles.optimizers import normalized_weight_decay as normalized_weight_decay
+from optax_cycles.optimizers import scale_by_moments as scale_by_moments
+from optax_cycles.optimizers import scale_by_momentum as scale_by_momentum
+from optax_cycles.optimizers import sgdw as sgdw
+from optax_cycles.optimizers import sgdwr as sgdwr
+from optax_cycles.optimizers import updates_in_epochs as updates_in_epochs
 from optax_cycles.policies import cyclical_policy as cyclical_policy
 from optax_cycles.policies import (
     one_cycle_annihilated_policy as one_cycle_annihilated_policy,
@@ -35,6 +48,7 @@ from optax_cycles.schedules import exp_range as exp_range
 from optax_cycles.schedules import exponential_decay as exponential_decay
 from optax_cycles.schedules import exponential_shape as exponential_shape
 from optax_cycles.schedules import gradual_warmup as gradual_warmup
+from optax_cycles.schedules import greedy as greedy
 from optax_cycles.schedules import inverse_sqrt as inverse_sqrt
 from optax_cycles.schedules import inverse_time_decay as inverse_time_decay
 from optax_cycles.schedules import join as join

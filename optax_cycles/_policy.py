@@ -18,12 +18,13 @@ Against: TypeAlias = Scalar | tuple[Scalar, Scalar] | None
 
 def assemble(
     function: str,
+    learning_rate_name: str,
     rate: Schedule,
     moving: Mapping[str, Against],
     against: Callable[[Scalar, Scalar], Schedule],
 ) -> Policy:
     """The policy with this rate, whose pairs move as `against(low, high)` does."""
-    policy = {"learning_rate": rate}
+    policy = {learning_rate_name: rate}
     for name, value in moving.items():
         if isinstance(value, tuple | list):
             low, high = _pair(function, name, value)

@@ -12,7 +12,8 @@ import optax
 from optax.schedules import InjectStatefulHyperparamsState, StatefulSchedule
 
 from optax_cycles import _checks
-from optax_cycles._typing import Params, PyTree
+from optax_cycles._precision import stable_dtypes
+from optax_cycles._typing import PyTree
 
 
 def inject(
@@ -73,7 +74,7 @@ def inject(
     wrapped = optax.inject_hyperparams(
         factory, static_args=static, hyperparam_dtype=jnp.float32
     )
-    return _with_stable_dtypes(wrapped(**policy, **constants))
+    return stable_dtypes(wrapped(**policy, **constants))
 
 
 def current_hyperparams(opt_state: PyTree) -> dict[str, Any]:
@@ -217,42 +218,6 @@ def _filled(old: Any, value: Any) -> Any:
 
 def _content(leaf: Any) -> Any:
     return leaf.get_value() if hasattr(leaf, "get_value") else leaf
-
-
-def _with_stable_dtypes(
-    optimizer: optax.GradientTransformationExtraArgs,
-) -> optax.GradientTransformationExtraArgs:
-    """The same optimizer with a state whose dtypes do not change in an update.
-
-    float32 hyperparameters make float32 moments out of low-precision ones, which
-    `lax.scan` refuses; so the moments are float32 from the start.
-    """
-
-    def init(params: Params) -> optax.OptState:
-        return optimizer.init(jax.tree.map(_at_least_float32, params))
-
-    def update(
-        updates: PyTree, state: PyTree, params: Params = None, **extra_args: Any
-    ) -> tuple[PyTree, PyTree]:
-        changed, after = optimizer.update(updates, state, params, **extra_args)
-        return _cast_like(changed, updates), _cast_like(after, state)
-
-    return optax.GradientTransformationExtraArgs(init, update)
-
-
-def _at_least_float32(leaf: Any) -> Any:
-    dtype = jnp.result_type(leaf)
-    low = jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4
-    return jnp.asarray(leaf, jnp.float32) if low else leaf
-
-
-def _cast_like(tree: PyTree, model: PyTree) -> PyTree:
-    def cast(leaf: Any, like: Any) -> Any:
-        wanted = getattr(like, "dtype", None)
-        floats = wanted is not None and jnp.issubdtype(wanted, jnp.floating)
-        return leaf.astype(wanted) if floats else leaf
-
-    return jax.tree.map(cast, tree, model)
 
 
 def _is_static(value: Any) -> bool:

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
-
 from optax_cycles import _checks
 from optax_cycles._policy import Against, Policy, assemble
 from optax_cycles._typing import Array, Scalar, Schedule, Step
-from optax_cycles.schedules._phase import in_cycles, reals, whole_step
+from optax_cycles.schedules._phase import in_cycles, reals
 from optax_cycles.schedules._shapes import SHAPES, ShapeLike
 from optax_cycles.schedules.cyclical import Scale, decaying, halving, wave
 from optax_cycles.schedules.one_cycle import (
@@ -24,7 +22,7 @@ from optax_cycles.schedules.one_cycle import (
     phases,
     through,
 )
-from optax_cycles.schedules.restarts import restarts, warm_restarts
+from optax_cycles.schedules.restarts import normalized, restarts, warm_restarts
 
 
 def one_cycle_policy(
@@ -33,6 +31,7 @@ def one_cycle_policy(
     *,
     momentum: Against = (0.85, 0.95),
     momentum_name: str = "momentum",
+    learning_rate_name: str = "learning_rate",
     weight_decay: Against = None,
     pct_start: Scalar = 0.3,
     div_factor: Scalar = 25.0,
@@ -56,6 +55,8 @@ def one_cycle_policy(
       momentum: (low, high), a number to hold constant, or None to leave out.
       momentum_name: the optimizer's name for it: "momentum" for `optax.sgd`, "b1"
         for the Adam family.
+      learning_rate_name: the optimizer's name for the learning rate; "multiplier" for
+        one that multiplies a fixed rate, with a peak of 1.
       weight_decay: like `momentum`.
       pct_start: as in `one_cycle`, like the options below.
       div_factor: `peak_value` over the first learning rate.
@@ -65,7 +66,7 @@ def one_cycle_policy(
       end: "inclusive" or "exclusive".
 
     Returns:
-      A dict with the keys `"learning_rate"`, `momentum_name` and `"weight_decay"`,
+      A dict with the keys `learning_rate_name`, `momentum_name` and `"weight_decay"`,
       without those that are None.
 
     Raises:
@@ -98,7 +99,7 @@ def one_cycle_policy(
         **shared,
     )
     moving = {momentum_name: momentum, "weight_decay": weight_decay}
-    return assemble("one_cycle_policy", rate, moving, against)
+    return assemble("one_cycle_policy", learning_rate_name, rate, moving, against)
 
 
 def cyclical_policy(
@@ -111,6 +112,7 @@ def cyclical_policy(
     gamma: Scalar = 1.0,
     momentum: Against = (0.8, 0.9),
     momentum_name: str = "momentum",
+    learning_rate_name: str = "learning_rate",
     weight_decay: Against = None,
 ) -> Policy:
     """Cyclical learning rates with a momentum that moves against them.
@@ -133,10 +135,12 @@ def cyclical_policy(
       momentum: (low, high), a number to hold constant, or None to leave out.
       momentum_name: the optimizer's name for it: "momentum" for `optax.sgd`, "b1"
         for the Adam family.
+      learning_rate_name: the optimizer's name for the learning rate; "multiplier" for
+        one that multiplies a fixed rate, with a peak of 1.
       weight_decay: like `momentum`.
 
     Returns:
-      A dict with the keys `"learning_rate"`, `momentum_name` and `"weight_decay"`,
+      A dict with the keys `learning_rate_name`, `momentum_name` and `"weight_decay"`,
       without those that are None.
 
     Raises:
@@ -166,7 +170,9 @@ def cyclical_policy(
 
     moving = {momentum_name: momentum, "weight_decay": weight_decay}
     rate = cycled(base_value, peak_value)
-    return assemble(name, rate, moving, lambda low, high: cycled(high, low))
+    return assemble(
+        name, learning_rate_name, rate, moving, lambda low, high: cycled(high, low)
+    )
 
 
 def one_cycle_smith_policy(
@@ -176,6 +182,7 @@ def one_cycle_smith_policy(
     *,
     momentum: Against = (0.85, 0.95),
     momentum_name: str = "momentum",
+    learning_rate_name: str = "learning_rate",
     weight_decay: Against = None,
 ) -> Policy:
     """The 1cycle policy of the paper's own runs.
@@ -194,10 +201,12 @@ def one_cycle_smith_policy(
       momentum: (low, high), a number to hold constant, or None to leave out.
       momentum_name: the optimizer's name for it: "momentum" for `optax.sgd`, "b1"
         for the Adam family.
+      learning_rate_name: the optimizer's name for the learning rate; "multiplier" for
+        one that multiplies a fixed rate, with a peak of 1.
       weight_decay: like `momentum`.
 
     Returns:
-      A dict with the keys `"learning_rate"`, `momentum_name` and `"weight_decay"`,
+      A dict with the keys `learning_rate_name`, `momentum_name` and `"weight_decay"`,
       without those that are None.
 
     Raises:
@@ -219,6 +228,7 @@ def one_cycle_smith_policy(
     moving = {momentum_name: momentum, "weight_decay": weight_decay}
     return assemble(
         name,
+        learning_rate_name,
         rate,
         moving,
         lambda low, high: wave(name, (high, low), step_size, None, halving),
@@ -231,6 +241,7 @@ def one_cycle_annihilated_policy(
     *,
     momentum: Against = (0.85, 0.95),
     momentum_name: str = "momentum",
+    learning_rate_name: str = "learning_rate",
     weight_decay: Against = None,
     div_factor: Scalar = 10.0,
     annihilation_pct: Scalar = 0.1,
@@ -250,13 +261,15 @@ def one_cycle_annihilated_policy(
       momentum: (low, high), a number to hold constant, or None to leave out.
       momentum_name: the optimizer's name for it: "momentum" for `optax.sgd`, "b1"
         for the Adam family.
+      learning_rate_name: the optimizer's name for the learning rate; "multiplier" for
+        one that multiplies a fixed rate, with a peak of 1.
       weight_decay: like `momentum`.
       div_factor: as in `one_cycle_annihilated`, like the options below.
       annihilation_pct: share of the steps in the last phase.
       annihilation_div: the first learning rate over the last one.
 
     Returns:
-      A dict with the keys `"learning_rate"`, `momentum_name` and `"weight_decay"`,
+      A dict with the keys `learning_rate_name`, `momentum_name` and `"weight_decay"`,
       without those that are None.
 
     Raises:
@@ -286,7 +299,7 @@ def one_cycle_annihilated_policy(
         return through(ends, [top, bottom, top, top], SHAPES["linear"], dtype)
 
     moving = {momentum_name: momentum, "weight_decay": weight_decay}
-    return assemble(name, rate, moving, against)
+    return assemble(name, learning_rate_name, rate, moving, against)
 
 
 def warm_restarts_policy(
@@ -295,6 +308,7 @@ def warm_restarts_policy(
     *,
     momentum: Against = None,
     momentum_name: str = "momentum",
+    learning_rate_name: str = "learning_rate",
     weight_decay: Against = None,
     normalized_decay: Scalar | None = None,
     period_mult: Scalar = 1.0,
@@ -309,7 +323,8 @@ def warm_restarts_policy(
     The learning rate is `warm_restarts(...)`. A pair (low, high) is low at each
     restart and rises to high in the same shape. With `normalized_decay` the weight
     decay is `normalized_decay / sqrt(T_i)` in a period of T_i updates, times the
-    learning rate over `peak_value`.
+    learning rate over `peak_value` (unless that is the multiplier, which multiplies the
+    decay already).
 
     At t = 0 and at each restart the rate is at its peak and each pair at its low
     value; the restarts go on for ever.
@@ -320,6 +335,8 @@ def warm_restarts_policy(
       momentum: (low, high), a number to hold constant, or None to leave out.
       momentum_name: the optimizer's name for it: "momentum" for `optax.sgd`, "b1"
         for the Adam family.
+      learning_rate_name: the optimizer's name for the learning rate; "multiplier" for
+        one that multiplies a fixed rate, with a peak of 1.
       weight_decay: like `momentum`.
       normalized_decay: weight decay in a period of one update, instead of
         `weight_decay`; for an optimizer whose learning rate does not multiply it.
@@ -331,7 +348,7 @@ def warm_restarts_policy(
       max_periods: number of different periods.
 
     Returns:
-      A dict with the keys `"learning_rate"`, `momentum_name` and `"weight_decay"`,
+      A dict with the keys `learning_rate_name`, `momentum_name` and `"weight_decay"`,
       without those that are None.
 
     Raises:
@@ -362,22 +379,27 @@ def warm_restarts_policy(
 
     moving = {momentum_name: momentum, "weight_decay": weight_decay}
     rate = cycled(peak_value, min_value, peak_mult)
-    policy = assemble(name, rate, moving, lambda low, high: cycled(low, high, 1.0))
+    policy = assemble(
+        name, learning_rate_name, rate, moving, lambda low, high: cycled(low, high, 1.0)
+    )
     if normalized_decay is not None:
         if weight_decay is not None:
             expected = "None where normalized_decay is given"
             _checks.fail(name, "weight_decay", expected, weight_decay)
         _checks.real(name, "peak_value", peak_value, above=0)
-        _, (decay, peak) = reals(
+        dtype, (decay, peak) = reals(
             name, normalized_decay=normalized_decay, peak_value=peak_value
         )
         place_of = restarts(name, first_period, period_mult, rounding, max_periods)
 
-        def normalized(step: Step) -> Array:
-            value = rate(step)
-            period = place_of(whole_step(step)).period.astype(value.dtype)
-            scaled: Array = decay * (value / peak) / jnp.sqrt(period)
-            return scaled
+        per_period = normalized(decay, place_of, dtype)
+        policy["weight_decay"] = per_period
+        if learning_rate_name == "multiplier":
+            return policy
 
-        policy["weight_decay"] = in_cycles(normalized, place_of)
+        def scaled(step: Step) -> Array:
+            value: Array = rate(step) / peak * per_period(step)
+            return value
+
+        policy["weight_decay"] = in_cycles(scaled, place_of)
     return policy

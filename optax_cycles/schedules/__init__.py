@@ -19,6 +19,7 @@ from optax_cycles.schedules.decay import cosine_decay as cosine_decay
 from optax_cycles.schedules.decay import linear_cosine_decay as linear_cosine_decay
 from optax_cycles.schedules.decay import linear_decay as linear_decay
 from optax_cycles.schedules.decay import polynomial_decay as polynomial_decay
+from optax_cycles.schedules.greedy import greedy as greedy
 from optax_cycles.schedules.one_cycle import one_cycle as one_cycle
 from optax_cycles.schedules.one_cycle import (
     one_cycle_annihilated as one_cycle_annihilated,

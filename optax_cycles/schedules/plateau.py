@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +10,7 @@ import optax
 
 from optax_cycles import _checks
 from optax_cycles._typing import Array, PyTree, Scalar
+from optax_cycles.schedules._metric import MetricSchedule, direction, is_better
 from optax_cycles.schedules._phase import lengths, reals
 
 
@@ -31,18 +30,6 @@ class PlateauState(NamedTuple):
     cooldown: Array
 
 
-@dataclasses.dataclass(frozen=True)
-class PlateauSchedule:
-    """An optax stateful schedule: `init()`, `update(state, ...)`, `(state, ...)`."""
-
-    init: Callable[[], PlateauState]
-    update: Callable[..., PlateauState]
-
-    def __call__(self, state: PlateauState, **extra_args: Any) -> Array:
-        """The value for the update that is given this metric."""
-        return self.update(state, **extra_args).value
-
-
 def reduce_on_plateau(
     init_value: Scalar = 1.0,
     *,
@@ -54,7 +41,7 @@ def reduce_on_plateau(
     cooldown: Scalar = 0,
     min_value: Scalar = 0.0,
     eps: Scalar = 1e-8,
-) -> PlateauSchedule:
+) -> MetricSchedule:
     """A stateful schedule that reduces its value when a metric stops improving.
 
     A metric is better if it is below best - margin (mode "min") or above
@@ -173,18 +160,15 @@ def scale_by_plateau(
 
 def _plateau(
     function: str, mode: str, threshold_mode: str, **numbers: Any
-) -> PlateauSchedule:
+) -> MetricSchedule:
     """The schedule behind both, whose arguments are those of `reduce_on_plateau`."""
-    _checks.choice(function, "mode", mode, ["min", "max"])
-    _checks.choice(function, "threshold_mode", threshold_mode, ["rel", "abs"])
+    sign = direction(function, mode, threshold_mode, numbers["threshold"])
     _checks.real(function, "factor", numbers["factor"], minimum=0, below=1)
-    _checks.real(function, "threshold", numbers["threshold"], minimum=0)
     _checks.real(function, "eps", numbers["eps"], minimum=0)
     names = ("patience", "cooldown")
     patience, pause = lengths(function, minimum=0, **{n: numbers.pop(n) for n in names})
     dtype, values = reals(function, **numbers)
     number = dict(zip(numbers, values, strict=True))
-    sign = 1.0 if mode == "min" else -1.0
 
     def init() -> PlateauState:
         zero = jnp.zeros((), jnp.int32)
@@ -198,12 +182,9 @@ def _plateau(
         if value is None:
             return state
         metric = jnp.asarray(value).astype(dtype)
-        margin = number["threshold"] * jnp.ones_like(state.best)
-        if threshold_mode == "rel":
-            # The first best is infinite, and infinite margins would make it NaN.
-            known = jnp.isfinite(state.best)
-            margin = margin * jnp.where(known, jnp.abs(state.best), 0.0)
-        better = sign * metric < sign * state.best - margin
+        better = is_better(
+            metric, state.best, sign, number["threshold"], threshold_mode
+        )
         waits = state.cooldown > 0
         bad = jnp.where(better | waits, 0, state.bad + 1)
         fires = bad > patience
@@ -216,4 +197,4 @@ def _plateau(
             cooldown=jnp.where(fires, pause, state.cooldown - waits.astype(jnp.int32)),
         )
 
-    return PlateauSchedule(init, update)
+    return MetricSchedule(init, update)

@@ -129,7 +129,18 @@ def restarts(
     traced = _checks.is_traced(first) or _checks.is_traced(mult)
     table = _traced_table if traced else _table
     starts, periods = table(first, mult, rounding, max_periods)
-    return lambda step: lookup(step, jnp.asarray(starts), jnp.asarray(periods))
+    return lambda step: lookup(step, starts, periods)
+
+
+def normalized(decay: Any, place_of: Callable[[Array], Place], dtype: Any) -> Schedule:
+    """The weight decay `decay / sqrt(T_i)` in a period of T_i steps."""
+
+    def schedule(step: Step) -> Array:
+        steps = whole_step(step)
+        period = jnp.asarray(place_of(steps).period, dtype)
+        return jnp.broadcast_to(decay / jnp.sqrt(period), steps.shape)
+
+    return in_cycles(schedule, place_of)
 
 
 def _table(
