@@ -56,6 +56,7 @@ SECTIONS = {
         "oc.piecewise_constant([60, 120], [0.1, 0.03, 0.01])",
         "oc.reduce_on_plateau(0.1, patience=20, factor=0.5)",
         "oc.scale_by_plateau(patience=20, factor=0.5)",
+        "oc.greedy(0.05, patience=5, factor=0.8, min_value=0.01, max_value=0.2)",
     ),
     "Composition": (
         "oc.join([oc.linear_decay(0.0, 40, end_value=0.1), "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax.numpy as jnp
@@ -18,20 +18,36 @@ Against: TypeAlias = Scalar | tuple[Scalar, Scalar] | None
 
 def assemble(
     function: str,
-    learning_rate_name: str,
     rate: Schedule,
-    moving: Mapping[str, Against],
     against: Callable[[Scalar, Scalar], Schedule],
+    *,
+    learning_rate_name: str,
+    momentum_name: str,
+    momentum: Against,
+    weight_decay: Against,
 ) -> Policy:
     """The policy with this rate, whose pairs move as `against(low, high)` does."""
+    _check_names(function, learning_rate_name, momentum_name)
     policy = {learning_rate_name: rate}
-    for name, value in moving.items():
+    for name, value in ((momentum_name, momentum), ("weight_decay", weight_decay)):
         if isinstance(value, tuple | list):
             low, high = _pair(function, name, value)
             policy[name] = against(low, high)
         elif value is not None:
             policy[name] = _constant(function, name, value)
     return policy
+
+
+def _check_names(function: str, learning_rate_name: str, momentum_name: str) -> None:
+    names = {"learning_rate_name": learning_rate_name, "momentum_name": momentum_name}
+    taken = ["weight_decay"]
+    for argument, name in names.items():
+        if not isinstance(name, str):
+            _checks.fail_type(function, argument, "the name of an argument", name)
+        if name in taken or not name:
+            expected = f"a name other than {' and '.join(taken)}"
+            _checks.fail(function, argument, expected, name)
+        taken.append(name)
 
 
 def _pair(function: str, name: str, value: Any) -> tuple[Scalar, Scalar]:

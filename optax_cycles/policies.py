@@ -98,8 +98,15 @@ def one_cycle_policy(
         three_phase=three_phase,
         **shared,
     )
-    moving = {momentum_name: momentum, "weight_decay": weight_decay}
-    return assemble("one_cycle_policy", learning_rate_name, rate, moving, against)
+    return assemble(
+        "one_cycle_policy",
+        rate,
+        against,
+        learning_rate_name=learning_rate_name,
+        momentum_name=momentum_name,
+        momentum=momentum,
+        weight_decay=weight_decay,
+    )
 
 
 def cyclical_policy(
@@ -168,10 +175,15 @@ def cyclical_policy(
     def cycled(start: Scalar, turn: Scalar) -> Schedule:
         return wave(name, (start, turn), step_size, step_size_down, scale)
 
-    moving = {momentum_name: momentum, "weight_decay": weight_decay}
     rate = cycled(base_value, peak_value)
     return assemble(
-        name, learning_rate_name, rate, moving, lambda low, high: cycled(high, low)
+        name,
+        rate,
+        lambda low, high: cycled(high, low),
+        learning_rate_name=learning_rate_name,
+        momentum_name=momentum_name,
+        momentum=momentum,
+        weight_decay=weight_decay,
     )
 
 
@@ -225,13 +237,14 @@ def one_cycle_smith_policy(
     """
     name = "one_cycle_smith_policy"
     rate = one_cycle_smith(base_value, peak_value, step_size)
-    moving = {momentum_name: momentum, "weight_decay": weight_decay}
     return assemble(
         name,
-        learning_rate_name,
         rate,
-        moving,
         lambda low, high: wave(name, (high, low), step_size, None, halving),
+        learning_rate_name=learning_rate_name,
+        momentum_name=momentum_name,
+        momentum=momentum,
+        weight_decay=weight_decay,
     )
 
 
@@ -298,8 +311,15 @@ def one_cycle_annihilated_policy(
         ends = annihilated_ends(name, total_steps, annihilation_pct)
         return through(ends, [top, bottom, top, top], SHAPES["linear"], dtype)
 
-    moving = {momentum_name: momentum, "weight_decay": weight_decay}
-    return assemble(name, learning_rate_name, rate, moving, against)
+    return assemble(
+        name,
+        rate,
+        against,
+        learning_rate_name=learning_rate_name,
+        momentum_name=momentum_name,
+        momentum=momentum,
+        weight_decay=weight_decay,
+    )
 
 
 def warm_restarts_policy(
@@ -377,10 +397,15 @@ def warm_restarts_policy(
             first_period, peak, peak_mult=mult, min_value=low, **options
         )
 
-    moving = {momentum_name: momentum, "weight_decay": weight_decay}
     rate = cycled(peak_value, min_value, peak_mult)
     policy = assemble(
-        name, learning_rate_name, rate, moving, lambda low, high: cycled(low, high, 1.0)
+        name,
+        rate,
+        lambda low, high: cycled(low, high, 1.0),
+        learning_rate_name=learning_rate_name,
+        momentum_name=momentum_name,
+        momentum=momentum,
+        weight_decay=weight_decay,
     )
     if normalized_decay is not None:
         if weight_decay is not None:

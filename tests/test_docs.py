@@ -129,7 +129,7 @@ def public(kinds):
 
 
 def test_the_gallery_has_every_schedule_policy_and_shape():
-    kinds = {"Schedule", "Policy", "PlateauSchedule", "Shape"}
+    kinds = {"Schedule", "Policy", "MetricSchedule", "Shape"}
     called = set(re.findall(r"oc\.(\w+)\(", " ".join(GALLERY["images"]().values())))
     assert called == public(kinds) | {"scale_by_plateau"}
     from optax_cycles.schedules._shapes import SHAPES
@@ -163,7 +163,7 @@ def test_the_reference_has_every_schedule_and_policy():
     schedules = (DOCS / "schedules.md").read_text()
     policies = (DOCS / "policies.md").read_text()
     listed = set(re.findall(r"^::: optax_cycles\.(\w+)$", schedules + policies, re.M))
-    expected = public({"Schedule", "Policy", "PlateauSchedule", "Shape"})
+    expected = public({"Schedule", "Policy", "MetricSchedule", "Shape"})
     expected |= {"scale_by_plateau", "cycle_starts"}
     expected |= {"inject", "current_hyperparams", "set_hyperparams"}
     assert listed == expected

@@ -95,6 +95,24 @@ def test_annihilated_momentum_is_held_high_in_the_tail():
     assert float(policy["learning_rate"](4)) == 1.0
 
 
+def test_a_multiplier_leaves_the_normalized_decay_as_it_is():
+    policy = policies.warm_restarts_policy(
+        8, 1.0, period_mult=2, normalized_decay=1.0, learning_rate_name="multiplier"
+    )
+    assert set(policy) == {"multiplier", "weight_decay"}
+    assert_values(policy["weight_decay"], [8**-0.5] * 8 + [0.25] * 4)
+    rate = policies.warm_restarts_policy(8, 1.0, period_mult=2)["learning_rate"]
+    steps = np.arange(20)
+    np.testing.assert_array_equal(policy["multiplier"](steps), rate(steps))
+
+
+@pytest.mark.parametrize("name", ["cyclical", "one_cycle_smith"])
+def test_names_are_those_of_the_optimizer(name):
+    make = getattr(policies, f"{name}_policy")
+    policy = make(0.1, 1.0, 4, momentum_name="b1", learning_rate_name="multiplier")
+    assert set(policy) == {"multiplier", "b1"}
+
+
 def test_normalized_decay_follows_the_rate_and_the_period():
     policy = policies.warm_restarts_policy(
         8, 0.5, period_mult=2, normalized_decay=1.0, momentum=(0.8, 0.9)

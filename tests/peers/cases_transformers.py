@@ -4,6 +4,7 @@ import functools
 import math
 
 import cases_torch
+import jax
 import jax.numpy as jnp
 from peer_cases import Case, case
 
@@ -216,3 +217,51 @@ def warmup_stable_decay_with_other_warmups(draw):
         )
 
     return Case(ours, theirs, atol=1e-7)
+
+
+@case("transformers")
+def greedy(draw):
+    # Positive metrics, on which the two relative margins are the same.
+    count = 60
+    level = [2.0 - min(t, 25) / 25 + 0.02 * draw.random() for t in range(count)]
+    options = {
+        "factor": draw.uniform(0.5, 0.9),
+        "patience": draw.randint(0, 2),
+        "threshold": draw.uniform(0.0, 0.01),
+        "threshold_mode": draw.choice(["rel", "abs"]),
+        "cooldown": draw.randint(0, 2),
+        "warmup": draw.randint(0, 2),
+    }
+    ends = {"min": 0.05, "max": 0.8}
+    window, after = draw.randint(1, 4), draw.randint(1, 4)
+    ours = oc.greedy(
+        0.2,
+        min_value=ends["min"],
+        max_value=ends["max"],
+        window=window,
+        restart_after=after,
+        **options,
+    )
+
+    def values(steps):
+        def update(state, metric):
+            state = ours.update(state, value=metric)
+            return state, state.value
+
+        return jax.lax.scan(update, ours.init(), jnp.asarray(level))[1][steps]
+
+    more = {"smooth": True, "window_size": window, "reset_start": after} | options
+    limits = {"min_lr": ends["min"], "max_lr": ends["max"]}
+    return Case(values, lambda: _greedy(level, more | limits))
+
+
+def _greedy(metrics, options):
+    import torch
+    from transformers.optimization import GreedyLR
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.2)
+    scheduler, values = GreedyLR(optimizer, **options), []
+    for metric in metrics:
+        scheduler.step(metric)
+        values.append(optimizer.param_groups[0]["lr"])
+    return values

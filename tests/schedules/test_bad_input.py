@@ -31,6 +31,7 @@ WHOLE += [(np.float32(2.5), TypeError), (2**31, ValueError), (-(2**31), ValueErr
 WHOLE += [(jnp.arange(2), ValueError)]
 LENGTH = [*WHOLE, (-1, ValueError)]
 PERIOD = [*LENGTH, (0, ValueError)]
+STATIC = [(0, ValueError), (2.5, TypeError), ("3", TypeError)]
 WORD = [("cosin", ValueError), ("", ValueError)]
 SHAPE = [*WORD, (3, TypeError), (None, TypeError)]
 FUNCTION = [(3, TypeError), ("cosine", TypeError), (None, TypeError)]
@@ -76,11 +77,17 @@ RESTARTS = {
     "min_value": REAL,
     "shape": SHAPE,
     "rounding": WORD,
-    "max_periods": [(0, ValueError), (2.5, TypeError), ("3", TypeError)],
+    "max_periods": STATIC,
 }
 POWER = {"init_value": REAL, "warmup_steps": LENGTH, "shift": LENGTH}
 POWER |= {"timescale": [pair for pair in PERIOD if pair[0] is not None]}
-MOVING = {"momentum": PAIR, "momentum_name": ANY, "weight_decay": PAIR}
+NAME = [(3, TypeError), ("", ValueError), ("weight_decay", ValueError)]
+MOVING = {
+    "momentum": PAIR,
+    "momentum_name": [*NAME, ("learning_rate", ValueError)],
+    "learning_rate_name": NAME,
+    "weight_decay": PAIR,
+}
 PLATEAU = {
     "mode": WORD,
     "factor": BELOW_1,
@@ -187,6 +194,18 @@ TABLE = {
     ),
     "reduce_on_plateau": ({}, PLATEAU | {"init_value": REAL}),
     "scale_by_plateau": ({}, PLATEAU),
+    "greedy": (
+        {"init_value": 0.1},
+        PLATEAU
+        | {
+            "init_value": REAL,
+            "factor": [*BELOW_1, (0.0, ValueError)],
+            "warmup": LENGTH,
+            "max_value": REAL,
+            "window": STATIC,
+            "restart_after": PERIOD,
+        },
+    ),
     "polynomial_shape": ({"power": 1.0}, {"power": AT_LEAST_0}),
     "exponential_shape": ({"rate": 1.0}, {"rate": POSITIVE}),
     "tanh_shape": ({}, {"lower": REAL, "upper": [*REAL, (-6.0, ValueError)]}),
@@ -247,7 +266,7 @@ def test_bad_values_are_named(name, argument, value, error):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in TABLE if TABLE[n][0] and n != "cycle_starts"]
+    "name", [n for n in TABLE if TABLE[n][0] and n not in ("cycle_starts", "greedy")]
 )
 def test_tracers_pass_wherever_numbers_may_be_traced(name):
     call, kinds = TABLE[name]
