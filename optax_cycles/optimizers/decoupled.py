@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction as Ratio
 from typing import TypeAlias
 
 import jax
@@ -231,4 +232,6 @@ def updates_in_epochs(
         expected = f"at most the number of examples, {num_examples}"
         _checks.fail(name, "batch_size", expected, batch_size)
     whole, rest = divmod(num_examples, batch_size)
-    return math.ceil(epochs * (whole + (rest > 0 and not drop_remainder)))
+    batches = whole + (rest > 0 and not drop_remainder)
+    # The decimal number that was written: 1.1 epochs of 100 batches are 110 updates.
+    return math.ceil(Ratio(repr(float(epochs))) * batches)

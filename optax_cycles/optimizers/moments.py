@@ -129,7 +129,9 @@ def moments(
     """`scale_by_moments` for numbers that have been checked."""
 
     def init(params: Params) -> MomentsState:
-        weight = jnp.zeros((), jnp.float32) if debias == "product" else None
+        weight = None
+        if debias == "product":
+            weight = jnp.zeros((), jnp.result_type(float))
         nu = jax.tree.map(lambda p: jnp.zeros_like(p, dtype=_real(p)), params)
         return MomentsState(
             count=jnp.zeros((), jnp.int32),
@@ -157,10 +159,10 @@ def moments(
         second = _Debiased(b2, nu_weight, count)
 
         def direction(g: Array, m: Array, v: Array) -> Array:
-            up = first.ahead(m, g) if nesterov else m / first.weight
+            up = first.ahead(m, g) if nesterov else m / first.weight(v)
             if eps_form == "outside":
-                return up / (jnp.sqrt(v / second.weight) + eps)
-            return up * jnp.sqrt(second.weight) / (jnp.sqrt(v) + eps)
+                return up / (jnp.sqrt(v / second.weight(v)) + eps)
+            return up * jnp.sqrt(second.weight(v)) / (jnp.sqrt(v) + eps)
 
         out = map_updates(direction, updates, mu, largest if amsgrad else nu)
         return out, MomentsState(count, mu, nu, mu_weight, nu_weight, largest)
@@ -172,19 +174,24 @@ class _Debiased:
     """The weight of a moment, by the product or by the power of its decay."""
 
     def __init__(self, decay: Number, weight: Array | None, count: Array) -> None:
-        self.decay, self.count, self.is_product = decay, count, weight is not None
-        self.weight = self._power(count) if weight is None else weight
+        self._decay, self._count, self._weight = decay, count, weight
+
+    def weight(self, like: Array) -> Array:
+        """The weight in the dtype of a real array."""
+        weight = self._power(self._count) if self._weight is None else self._weight
+        return weight.astype(like.dtype)
 
     def _power(self, count: Array) -> Array:
-        return jnp.asarray(1.0 - self.decay**count)
+        return jnp.asarray(1.0 - self._decay**count)
 
     def ahead(self, moment: Array, gradient: Array) -> Array:
         """The moment that would follow if the same gradient came again."""
-        if self.is_product:
-            again = _average(self.decay, moment, gradient)
-            return again / _average(self.decay, self.weight, 1.0)
-        following = moment / self._power(optax.safe_increment(self.count))
-        return _average(self.decay, following, gradient / self.weight)
+        now = self.weight(gradient.real)
+        if self._weight is not None:
+            again = _average(self._decay, moment, gradient)
+            return again / _average(self._decay, now, 1.0)
+        following = self._power(optax.safe_increment(self._count)).astype(now.dtype)
+        return _average(self._decay, moment / following, gradient / now)
 
 
 def _average(decay: Number, old: Any, new: Any) -> Any:
