@@ -123,6 +123,12 @@ def choice(function: str, argument: str, value: Any, known: Iterable[str]) -> No
         fail(function, argument, near(value, names), value)
 
 
+def flag(function: str, argument: str, value: Any) -> None:
+    """Check that `value` is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        fail_type(function, argument, "True or False", value)
+
+
 def sequence(function: str, argument: str, value: Any) -> None:
     """Check that `value` is a list, a tuple or an array with one dimension or more."""
     array = isinstance(value, np.ndarray | jax.Array) and np.ndim(value) > 0

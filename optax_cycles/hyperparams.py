@@ -61,6 +61,9 @@ def inject(
       0.95
     """
     _checks.function_of("inject", "factory", factory)
+    if not isinstance(policy, Mapping):
+        expected = "a dict from names of the factory's arguments to schedules"
+        _checks.fail_type("inject", "policy", expected, policy)
     parameters = inspect.signature(factory).parameters
     for argument, names in (("policy", policy), ("constants", constants)):
         for name in names:
@@ -146,8 +149,10 @@ def set_hyperparams(opt_state: PyTree, **values: Any) -> PyTree:
             _checks.choice("set_hyperparams", "a name", name, found)
         for place in places:
             state, key = found[place]
-            if key in getattr(state, "hyperparams_states", {}):
-                expected = "a hyperparameter that follows no schedule"
+            if _is_scheduled(state, key):
+                expected = f"left alone: {place} follows a schedule"
+                free = [n for n in places if not _is_scheduled(*found[n])]
+                expected += f" (but not {', '.join(free)})" if free else ""
                 _checks.fail("set_hyperparams", name, expected, value)
             changes.setdefault(id(state.hyperparams), {})[key] = value
     return _replaced(opt_state, changes)
@@ -159,11 +164,15 @@ def _is_injected(node: Any) -> bool:
     )
 
 
+def _is_scheduled(state: Any, key: str) -> bool:
+    return key in getattr(state, "hyperparams_states", {})
+
+
 def _named(function: str, opt_state: PyTree) -> dict[str, tuple[Any, str]]:
     """Each injected hyperparameter's name, with its state and its key there."""
     places = list(_injected(getattr(opt_state, "opt_state", opt_state), ""))
     if not places:
-        expected = "a state with injected hyperparameters"
+        expected = "the state of an optimizer made by inject"
         _checks.fail(function, "opt_state", expected, type(opt_state).__name__)
     keys = [key for _, state in places for key in state.hyperparams]
     return {
@@ -199,17 +208,21 @@ def _replaced(tree: PyTree, changes: Mapping[int, Mapping[str, Any]]) -> PyTree:
         new = changes.get(id(node.hyperparams), {})
         hyperparams = dict(node.hyperparams)
         for key, value in new.items():
-            hyperparams[key] = _filled(hyperparams[key], value)
+            hyperparams[key] = _filled(key, hyperparams[key], value)
         inner = _replaced(node.inner_state, changes)
         return node._replace(hyperparams=hyperparams, inner_state=inner)
 
     return jax.tree.map(replace, tree, is_leaf=_is_injected)
 
 
-def _filled(old: Any, value: Any) -> Any:
+def _filled(name: str, old: Any, value: Any) -> Any:
     """`value` with the dtype and the shape of `old`, in the variable if it is one."""
     held = jnp.asarray(_content(old))
-    new = jnp.broadcast_to(jnp.asarray(value).astype(held.dtype), held.shape)
+    try:
+        new = jnp.broadcast_to(jnp.asarray(value).astype(held.dtype), held.shape)
+    except (TypeError, ValueError):
+        expected = f"a number or an array of shape {list(held.shape)}"
+        _checks.fail("set_hyperparams", name, expected, value)
     if hasattr(old, "set_value"):  # a variable of flax.nnx, changed in place
         old.set_value(new)
         return old

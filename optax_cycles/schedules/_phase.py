@@ -68,10 +68,11 @@ def whole_step(step: Step) -> Array:
     if isinstance(step, int):
         return jnp.asarray(min(max(step, 0), MAX_STEP), jnp.int32)
     steps = np.asarray(step)
-    if steps.dtype.kind not in "iuf":
+    if steps.dtype.kind not in "biuf":
         _checks.fail_type("schedule", "step", "an integer or an array of them", step)
-    wide = {"i": np.int64, "u": np.uint64, "f": np.float64}[steps.dtype.kind]
-    return jnp.asarray(np.clip(steps.astype(wide), 0, MAX_STEP).astype(np.int32))
+    wide = {"b": np.int64, "i": np.int64, "u": np.uint64, "f": np.float64}
+    steps = np.nan_to_num(steps.astype(wide[steps.dtype.kind]))
+    return jnp.asarray(np.clip(steps, 0, MAX_STEP).astype(np.int32))
 
 
 def _saturated(value: Array, minimum: int) -> Array:
@@ -133,10 +134,22 @@ def evaluate(schedule: Schedule, step: Array) -> Array:
 
 
 def modulo(step: Array, period: Any) -> Place:
-    """The place of a step in cycles that all have the same period."""
+    """The place of a step in cycles that all have the same period.
+
+    A period in uint32 may be longer than there are steps.
+    """
     period = jnp.maximum(period, 1)
-    cycle = step // period
-    return Place(cycle, step - cycle * period, period)
+    cycle = step.astype(period.dtype) // period
+    position = step.astype(period.dtype) - cycle * period
+    longest = jnp.minimum(period, MAX_STEP)
+    return Place(*(x.astype(jnp.int32) for x in (cycle, position, longest)))
+
+
+def total_length(first: Any, second: Any) -> Any:
+    """The sum of two lengths, in uint32 where they are traced: it may exceed int32."""
+    if not _checks.is_traced(first) and not _checks.is_traced(second):
+        return first + second
+    return jnp.asarray(first).astype(jnp.uint32) + jnp.asarray(second, jnp.uint32)
 
 
 def lookup(step: Array, starts: Any, periods: Any) -> Place:
@@ -314,5 +327,7 @@ def growth(base: Any, count: Array, dtype: Any) -> Array:
     grows = log_base > 0
     most = jnp.floor(_MAX_LOG / jnp.where(grows, log_base, 1.0))
     stops = grows & (number > most)
-    power = jnp.power(jnp.where(stops, 1.0, base), number)
+    # At count 0 the power is 1 for a base of 0 too, whose derivative would be NaN.
+    plain = stops | (count == 0)
+    power = jnp.power(jnp.where(plain, 1.0, base), number)
     return jnp.where(stops, math.exp(_MAX_LOG), power)

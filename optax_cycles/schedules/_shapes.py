@@ -229,6 +229,7 @@ def shape_of(function: str, argument: str, shape: ShapeLike) -> Shape:
         # A compiled division may end one rounding above 1, where a root is NaN.
         done = jnp.minimum(q.done, 1.0)
         start = jnp.asarray(shape(done)).astype(q.done.dtype)
+        start = jnp.broadcast_to(start, done.shape)
         return Weights(start, 1.0 - start)
 
     return Shape(weights)

@@ -21,6 +21,7 @@ from optax_cycles.schedules._phase import (
     lengths,
     modulo,
     reals,
+    total_length,
     whole_step,
 )
 
@@ -228,22 +229,23 @@ def wave(
     (up,) = lengths(function, step_size=step_size)
     down = step_size if step_size_down is None else step_size_down
     (down,) = lengths(function, minimum=0, step_size_down=down)
-    _checks.length(function, "step_size + step_size_down", up + down)
+    period = total_length(up, down)
+    _checks.length(function, "step_size + step_size_down", period)
 
     def schedule(step: Step) -> Array:
         step = whole_step(step)
-        place = modulo(step, up + down)
+        place = modulo(step, period)
         weights = _triangle(place, up, down, dtype)
         if scale is not None:
             weights = attenuate(weights, scale(step, place.cycle, dtype))
         return between(base, peak, weights)
 
-    return in_cycles(schedule, lambda step: modulo(step, up + down))
+    return in_cycles(schedule, lambda step: modulo(step, period))
 
 
 def _triangle(place: Place, up: Any, down: Any, dtype: Any) -> Weights:
     """Weights of the base (start) and of the peak (end) in a rise and a descent."""
     rises = place.position < up
-    height = jnp.where(rises, place.position, place.period - place.position)
+    height = jnp.where(rises, place.position, down - (place.position - up))
     high = fraction(height, jnp.where(rises, up, down), dtype)
     return Weights(high.left, high.done)

@@ -171,6 +171,7 @@ def polynomial_decay(
     """
     name = "polynomial_decay"
     dtype, (init, end) = reals(name, init_value=init_value, end_value=end_value)
+    _checks.flag(name, "cycle", cycle)
     _checks.real(name, "power", power, minimum=0)
     steps, first = lengths(name, minimum=0, decay_steps=decay_steps, begin=begin)
     shape = polynomial_shape(power)

@@ -22,7 +22,7 @@ class GreedyState(NamedTuple):
       good: metrics in a row that were better (int32).
       bad: metrics in a row that were not (int32).
       wait: metrics that will still be ignored (int32).
-      low: reductions in a row that left the value at its minimum (int32).
+      low: reductions in a row that left the value at its minimum, to `eps` (int32).
       recent: the last metrics, as many as the window holds.
       count: metrics since the start or the last one from anew (int32).
     """
@@ -140,7 +140,8 @@ def greedy(
         lower = jnp.maximum(state.value * shrink, lowest)
         now = jnp.where(rises & (higher - state.value > least), higher, state.value)
         now = jnp.where(falls & (state.value - lower > least), lower, now)
-        low = jnp.where(rises, 0, state.low + (falls & (now <= lowest)))
+        # A rise and a reduction may leave it a rounding above the minimum.
+        low = jnp.where(rises, 0, state.low + (falls & (now - lowest <= least)))
         pause = jnp.where(rises, after_rise, jnp.where(falls, after_fall, 0))
         wait = jnp.where(counts, pause, state.wait - 1)
         after = GreedyState(

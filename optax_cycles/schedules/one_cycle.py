@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from optax_cycles import _checks
 from optax_cycles._typing import Array, Scalar, Schedule, Step
 from optax_cycles.schedules._phase import (
+    MAX_STEP,
     Point,
     between,
     distance,
@@ -80,6 +81,7 @@ def one_cycle(
       >>> [round(float(value), 3) for value in schedule(jnp.arange(10))]
       [1.0, 13.0, 25.0, 21.5, 18.0, 14.5, 11.0, 7.5, 4.0, 0.5]
     """
+    _checks.flag("one_cycle", "three_phase", three_phase)
     _checks.real("one_cycle", "div_factor", div_factor, above=0)
     _checks.real("one_cycle", "final_div_factor", final_div_factor, above=0)
     dtype, (peak, div, final_div) = reals(
@@ -194,7 +196,7 @@ def one_cycle_smith(
     dtype, (base, peak) = reals(name, base_value=base_value, peak_value=peak_value)
     (size,) = lengths(name, step_size=step_size)
     _checks.length(name, "2 * step_size", 2 * size)
-    ends = [Point(size, 0.0), Point(2 * size, 0.0)]
+    ends = [Point(size, 0.0), _twice(size)]
     cycle = through(ends, [base, peak, 0.0], SHAPES["linear"], dtype)
 
     def schedule(step: Step) -> Array:
@@ -203,6 +205,17 @@ def one_cycle_smith(
         return jnp.where(step < size, value, jnp.maximum(value, base / 1000))
 
     return schedule
+
+
+def _twice(size: Any) -> Point:
+    """Two phases of `size` steps, which may end after the last step there is."""
+    if not _checks.is_traced(size):
+        return Point(2 * size, 0.0)
+    half = MAX_STEP // 2
+    beyond = jnp.where(size <= half, 0, 2 * (jnp.maximum(size, half) - half) - 1)
+    return Point(
+        2 * jnp.minimum(size, half) + (size > half), beyond.astype(jnp.float32)
+    )
 
 
 def annihilated_ends(

@@ -74,6 +74,9 @@ def reduce_on_plateau(
       TypeError: if a number is of the wrong type.
       ValueError: if a number is out of range, or a mode is unknown.
 
+    linen's `TrainState.apply_gradients` passes no metric on; call `state.tx.update(
+    grads, state.opt_state, state.params, value=metric)`. `nnx.Optimizer.update` does.
+
     Agrees with `torch.optim.lr_scheduler.ReduceLROnPlateau` for metrics that are not
     negative; for those, torch's relative margin asks for no improvement.
 

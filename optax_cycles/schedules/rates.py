@@ -45,6 +45,8 @@ def exponential_decay(
       TypeError: if a length is not an integer or a value not a number.
       ValueError: if a number is out of range or not finite.
 
+    Growth ends at a factor of 8e36, so that neither it nor a gradient overflows.
+
     Agrees with `optax.exponential_decay`, keras `ExponentialDecay`, and torch's
     `ExponentialLR` (`decay_steps` 1) and `StepLR` (staircase).
 
@@ -55,6 +57,7 @@ def exponential_decay(
       [8.0, 8.0, 4.0, 4.0, 2.0]
     """
     name = "exponential_decay"
+    _checks.flag(name, "staircase", staircase)
     _checks.real(name, "decay_rate", decay_rate, above=0)
     dtype, (init, rate) = reals(name, init_value=init_value, decay_rate=decay_rate)
     end = None if end_value is None else reals(name, end_value=end_value)[1][0]
@@ -113,6 +116,7 @@ def natural_exp_decay(
       [1.0, 0.3679, 0.1353]
     """
     name = "natural_exp_decay"
+    _checks.flag(name, "staircase", staircase)
     dtype, (init, rate) = reals(name, init_value=init_value, decay_rate=decay_rate)
     (steps,) = lengths(name, decay_steps=decay_steps)
     (first,) = lengths(name, minimum=0, begin=begin)
@@ -164,6 +168,7 @@ def inverse_time_decay(
       [1.0, 0.5, 0.25]
     """
     name = "inverse_time_decay"
+    _checks.flag(name, "staircase", staircase)
     _checks.real(name, "decay_rate", decay_rate, minimum=0)
     dtype, (init, rate) = reals(name, init_value=init_value, decay_rate=decay_rate)
     (steps,) = lengths(name, decay_steps=decay_steps)

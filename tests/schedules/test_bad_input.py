@@ -44,14 +44,14 @@ LEVELS += [(["1", 2.0], TypeError), ([1.0, 2.0, 3.0], ValueError)]
 PAIR = [((0.9, 0.8), ValueError), ((0.1, 0.2, 0.3), ValueError), ("1", TypeError)]
 PAIR += [((NAN, 0.9), ValueError), (("1", 0.9), TypeError), (INF, ValueError)]
 OPTIONAL = [pair for pair in REAL if pair[0] is not None]
-ANY: list = []  # flags, and names of the user's own
+FLAG = [("no", TypeError), (1, TypeError), (None, TypeError)]
 
 WAVE = {"base_value": REAL, "peak_value": REAL, "step_size": PERIOD}
 WAVE_CALL = {"base_value": 0.1, "peak_value": 1.0, "step_size": 4}
 DOWN = {"step_size_down": [pair for pair in LENGTH if pair[0] is not None]}
 DECAY = {"init_value": REAL, "decay_steps": LENGTH, "begin": LENGTH}
 DECAY_CALL = {"init_value": 1.0, "decay_steps": 4}
-RATE = {"init_value": REAL, "decay_steps": PERIOD, "begin": LENGTH, "staircase": ANY}
+RATE = {"init_value": REAL, "decay_steps": PERIOD, "begin": LENGTH, "staircase": FLAG}
 CYCLE = {
     "total_steps": PERIOD,
     "peak_value": REAL,
@@ -60,7 +60,7 @@ CYCLE = {
     "pct_start": SHARE,
     "anneal": SHAPE,
     "end": WORD,
-    "three_phase": ANY,
+    "three_phase": FLAG,
 }
 LINES = {
     "total_steps": PERIOD,
@@ -148,7 +148,7 @@ TABLE = {
     "cosine_decay": (DECAY_CALL, DECAY | {"end_ratio": REAL, "exponent": AT_LEAST_0}),
     "polynomial_decay": (
         DECAY_CALL,
-        DECAY | {"end_value": REAL, "power": AT_LEAST_0, "cycle": ANY},
+        DECAY | {"end_value": REAL, "power": AT_LEAST_0, "cycle": FLAG},
     ),
     "linear_cosine_decay": (
         DECAY_CALL,
@@ -273,7 +273,7 @@ def test_tracers_pass_wherever_numbers_may_be_traced(name):
     numbers = {
         key: value
         for key, value in call.items()
-        if isinstance(value, int | float) and kinds[key] is not ANY
+        if isinstance(value, int | float) and kinds[key] is not FLAG
     }
 
     def build(numbers):

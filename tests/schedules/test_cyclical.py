@@ -76,6 +76,16 @@ def test_a_cycle_may_be_as_long_as_the_run():
     np.testing.assert_allclose(schedule(steps), expected, rtol=3e-7)
 
 
+def test_traced_lengths_may_add_up_to_more_than_there_are_steps():
+    def value(n, t):
+        return oc.triangular(0.0, 1.0, n)(t)
+
+    sizes = jnp.asarray([2**30, 2**31 - 1, 2**31 - 1], jnp.int32)
+    steps = jnp.asarray([2**29, 2**31 - 1, 2**30], jnp.int32)
+    found = jax.jit(jax.vmap(value))(sizes, steps)
+    np.testing.assert_allclose(found, [0.5, 1.0, 2**30 / (2**31 - 1)], rtol=1e-6)
+
+
 def test_a_sum_of_lengths_beyond_int32_is_refused():
     with pytest.raises(
         ValueError, match=r"triangular: step_size \+ step_size_down must be at most"

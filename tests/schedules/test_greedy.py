@@ -72,11 +72,14 @@ class Greedy:
             self.good, self.low, self.wait = 0, 0, o["warmup"]
         if self.bad > o["patience"]:
             self.move(max(self.value * o["factor"], o["min_value"]), -1)
-            self.low += self.value <= o["min_value"]
+            self.low += self.is_low()
             if self.low >= o["restart_after"]:
                 self.start()
             self.bad, self.wait = 0, o["cooldown"]
         return self.value
+
+    def is_low(self):
+        return self.value <= self.o["min_value"]
 
     def move(self, target, sign):
         if sign * (target - self.value) > self.o["eps"]:
@@ -106,6 +109,19 @@ def test_the_state_machine(mode, options):
     expected = [machine.after(metric) for metric in WALK]
     assert len(set(expected)) > 2
     np.testing.assert_allclose(after_each(schedule, WALK), expected, rtol=1e-5)
+
+
+def test_it_starts_anew_though_a_rounding_is_left_above_the_minimum():
+    options = {"factor": 0.6, "patience": 0, "min_value": 0.05, "max_value": 3.0}
+    schedule = oc.greedy(1.0, restart_after=3, **options)
+    metrics = [5.0] * 8 + [4.0] + [4.0] * 12
+    found = after_each(schedule, metrics)
+    machine = Greedy(1.0, restart_after=3, **options)
+    # In float64 the minimum is reached exactly.
+    machine.is_low = lambda: machine.value <= options["min_value"] + 1e-12
+    expected = [machine.after(metric) for metric in metrics]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert 1.0 in found[10:]
 
 
 def test_nan_counts_as_bad_and_leaves_the_window():

@@ -244,3 +244,11 @@ def test_torch(three_phase, anneal, seed):
         three_phase=three_phase,
     )
     assert_close(ours, values, steps=np.arange(total), rtol=2e-6)
+
+
+def test_a_traced_size_of_smiths_cycle_may_end_after_all_steps():
+    steps = jnp.asarray([750_000_000, 1_500_000_000, 2**31 - 1], jnp.int32)
+    size = 1_500_000_000
+    found = jax.jit(lambda n: oc.one_cycle_smith(0.1, 1.0, n)(steps))(size)
+    down = 1 - (2**31 - 1 - size) / size
+    np.testing.assert_allclose(found, [0.55, 1.0, down], rtol=1e-6)

@@ -201,3 +201,16 @@ def test_torch(first, mult):
         scheduler.step()
     ours = oc.warm_restarts(first, 0.3, period_mult=mult, min_value=0.01)
     assert_close(ours, values, steps=np.arange(200))
+
+
+def test_the_gradient_of_a_peak_factor_of_0_is_finite():
+    def value(factor, t):
+        return oc.warm_restarts(5, 0.5, peak_mult=factor)(t)
+
+    gradients = [float(jax.grad(value)(0.0, t)) for t in (0, 5, 10)]
+    np.testing.assert_allclose(gradients, [0.0, 0.5, 0.0], rtol=1e-6)
+
+
+def test_a_shape_that_is_constant_keeps_the_shape_of_the_steps():
+    schedule = oc.warm_restarts(4, 0.5, shape=lambda q: 0.5)
+    np.testing.assert_array_equal(schedule(np.arange(5)), np.full(5, 0.25))
