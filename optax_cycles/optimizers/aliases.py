@@ -89,6 +89,7 @@ def sgdw(
     """
     function, arguments = "sgdw", dict(locals())
     check_numbers(function, arguments, momentum=BETA, **_RATES)
+    _checks.flag(function, "nesterov", nesterov)
     _checks.choice(function, "momentum_form", momentum_form, MOMENTUM_FORMS)
     _checks.choice(function, "decay_scale", decay_scale, DECAY_SCALES)
     return scheduled(_sgdw, ["momentum", *_RATES], arguments)

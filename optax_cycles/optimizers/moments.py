@@ -111,6 +111,8 @@ def scale_by_moments(
 def check_moments(function: str, arguments: dict[str, Any]) -> None:
     """Check the arguments of `scale_by_moments`, for the function that takes them."""
     check_numbers(function, arguments, b1=BETA, b2=BETA, eps=NOT_NEGATIVE)
+    _checks.flag(function, "nesterov", arguments["nesterov"])
+    _checks.flag(function, "amsgrad", arguments["amsgrad"])
     _checks.choice(function, "debias", arguments["debias"], DEBIAS)
     _checks.choice(function, "eps_form", arguments["eps_form"], EPS_FORMS)
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optax_cycles import _checks
 from optax_cycles._precision import in_float32
 from optax_cycles._typing import Params, PyTree
 from optax_cycles.optimizers._leaves import map_state, map_updates
@@ -65,6 +66,7 @@ def scale_by_momentum(
     """
     arguments = {"momentum": momentum, "nesterov": nesterov, "dtype": dtype}
     check_numbers("scale_by_momentum", arguments, momentum=BETA)
+    _checks.flag("scale_by_momentum", "nesterov", nesterov)
     return scheduled(_momentum, ["momentum"], arguments)
 
 
