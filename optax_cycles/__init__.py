@@ -3,6 +3,7 @@
 from optax_cycles import sweep as sweep
 from optax_cycles._extras import MissingExtraError as MissingExtraError
 from optax_cycles._version import __version__ as __version__
+from optax_cycles.adapters import problem_from_equinox as problem_from_equinox
 from optax_cycles.adapters import problem_from_linen as problem_from_linen
 from optax_cycles.adapters import problem_from_nnx as problem_from_nnx
 from optax_cycles.hyperparams import current_hyperparams as current_hyperparams

@@ -65,7 +65,7 @@ def _at_least_float32(tree: PyTree) -> PyTree:
 def _cast_like(tree: PyTree, model: PyTree) -> PyTree:
     def cast(leaf: Any, like: Any) -> Any:
         wanted = getattr(like, "dtype", None)
-        floats = wanted is not None and jnp.issubdtype(wanted, jnp.floating)
+        floats = wanted is not None and jnp.issubdtype(wanted, jnp.inexact)
         return leaf.astype(wanted) if floats else leaf
 
     return jax.tree.map(cast, tree, model)

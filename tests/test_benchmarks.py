@@ -106,3 +106,18 @@ def test_table_refuses_a_file_without_markers(tmp_path):
     assert done.returncode != 0
     assert "once each" in done.stderr
     assert readme.read_text() == "no markers"
+
+
+def test_optimizers_compares_time_memory_and_passes_with_optax(tmp_path):
+    result = quick("optimizers", tmp_path)
+    assert {"sgdw", "adamw"} <= set(result["cases"])
+    arrays = result["settings"]["arrays"]
+    for name, found in result["cases"].items():
+        copies = {len(found["seconds"][side]) for side in ("ours", "peer")}
+        assert copies == {result["settings"]["copies"]}
+        # Parameters, gradients and state, and nothing else of that size.
+        held = 2 if name.startswith("adamw") else 1
+        least = 4 * result["settings"]["parameters"] * (2 + held)
+        for side in ("ours", "peer"):
+            assert least <= found[side]["memory"] < 1.1 * least
+            assert arrays <= found[side]["passes"]["arrays"] <= (1 + held) * arrays

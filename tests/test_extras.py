@@ -14,7 +14,7 @@ import sys
 finders = list(sys.meta_path)
 class Hidden:
     def find_spec(self, name, path=None, target=None):
-        if name not in ("flax", "sklearn"):
+        if name not in ("equinox", "flax", "sklearn"):
             found = (finder.find_spec(name, path, target) for finder in finders)
             return next(filter(None, found), None)
 sys.meta_path[:] = [Hidden()]
@@ -48,6 +48,10 @@ def test_a_missing_part_of_an_installed_package_is_not_an_extra():
         (
             "from optax_cycles.adapters import problem_from_linen as f; f(1, 2, 3)",
             'problem_from_linen needs flax: pip install "optax-cycles[flax]"',
+        ),
+        (
+            "from optax_cycles.adapters import problem_from_equinox as f; f(1, 2)",
+            'problem_from_equinox needs equinox: pip install "optax-cycles[equinox]"',
         ),
         (
             "from optax_cycles.adapters import problem_from_nnx as f; f(1, 2)",

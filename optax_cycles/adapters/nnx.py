@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -141,10 +142,12 @@ def _split(nnx: Any, module: Any) -> _Split:
 def _seeded(streams: PyTree, key: Key) -> PyTree:
     """The arrays of all random streams, fresh from `key`: keys, and counts of 0."""
 
-    def fresh(index: int, leaf: Any) -> Any:
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return jax.random.split(jax.random.fold_in(key, index), leaf.shape)
-        return jnp.zeros(leaf.shape, leaf.dtype)
+    number = itertools.count()
 
-    leaves, structure = jax.tree.flatten(streams)
-    return jax.tree.unflatten(structure, [fresh(*item) for item in enumerate(leaves)])
+    def fresh(leaf: Any) -> Any:
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jnp.zeros(leaf.shape, leaf.dtype)
+        own = jax.random.fold_in(key, next(number))
+        return jax.random.split(own, leaf.shape) if leaf.shape else own
+
+    return jax.tree.map(fresh, streams)

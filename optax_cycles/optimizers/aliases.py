@@ -87,12 +87,7 @@ def sgdw(
       >>> round(float(oc.current_hyperparams(state)["momentum"]), 4)
       0.95
     """
-    function, arguments = "sgdw", dict(locals())
-    check_numbers(function, arguments, momentum=BETA, **_RATES)
-    _checks.flag(function, "nesterov", nesterov)
-    _checks.choice(function, "momentum_form", momentum_form, MOMENTUM_FORMS)
-    _checks.choice(function, "decay_scale", decay_scale, DECAY_SCALES)
-    return scheduled(_sgdw, ["momentum", *_RATES], arguments)
+    return make_sgdw("sgdw", dict(locals()))
 
 
 def adamw(
@@ -160,15 +155,37 @@ def adamw(
       >>> [round(float(update), 4) for update in updates]
       [-0.25, -0.25]
     """
-    function, arguments = "adamw", dict(locals())
+    return make_adamw("adamw", dict(locals()))
+
+
+def make_sgdw(
+    function: str, arguments: dict[str, Any]
+) -> optax.GradientTransformationExtraArgs:
+    """`sgdw` for the function that takes its arguments, which errors name."""
+    check_numbers(function, arguments, momentum=BETA, **_RATES)
+    _checks.flag(function, "nesterov", arguments["nesterov"])
+    _checks.choice(
+        function, "momentum_form", arguments["momentum_form"], MOMENTUM_FORMS
+    )
+    _checks.choice(function, "decay_scale", arguments["decay_scale"], DECAY_SCALES)
+    named = arguments | {"function": function}
+    return scheduled(_sgdw, ["momentum", *_RATES], named)
+
+
+def make_adamw(
+    function: str, arguments: dict[str, Any]
+) -> optax.GradientTransformationExtraArgs:
+    """`adamw` for the function that takes its arguments, which errors name."""
     check_numbers(function, arguments, **_RATES)
     check_moments(function, arguments)
-    _checks.choice(function, "decay_scale", decay_scale, DECAY_SCALES)
-    return scheduled(_adamw, ["b1", "b2", "eps", *_RATES], arguments)
+    _checks.choice(function, "decay_scale", arguments["decay_scale"], DECAY_SCALES)
+    named = arguments | {"function": function}
+    return scheduled(_adamw, ["b1", "b2", "eps", *_RATES], named)
 
 
 def _sgdw(
     *,
+    function: str,
     learning_rate: Number,
     momentum: Number,
     weight_decay: Number,
@@ -186,11 +203,12 @@ def _sgdw(
     if momentum_form == "inside":
         parts.reverse()
     decay = _decay(weight_decay, learning_rate, multiplier, decay_scale)
-    return in_float32(optax.chain(*parts, decay_by(decay, mask)))
+    return in_float32(optax.chain(*parts, decay_by(decay, mask, function)))
 
 
 def _adamw(
     *,
+    function: str,
     learning_rate: Number,
     b1: Number,
     b2: Number,
@@ -206,6 +224,7 @@ def _adamw(
     mu_dtype: Any,
 ) -> optax.GradientTransformationExtraArgs:
     direction = moments(
+        function=function,
         b1=b1,
         b2=b2,
         eps=eps,
@@ -217,7 +236,7 @@ def _adamw(
     )
     rate = optax.scale(-learning_rate * multiplier)
     decay = _decay(weight_decay, learning_rate, multiplier, decay_scale)
-    return in_float32(optax.chain(direction, rate, decay_by(decay, mask)))
+    return in_float32(optax.chain(direction, rate, decay_by(decay, mask, function)))
 
 
 def _decay(

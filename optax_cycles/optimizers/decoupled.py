@@ -90,7 +90,11 @@ def _decouple(
     multiplier: Number,
     mask: Mask,
 ) -> optax.GradientTransformationExtraArgs:
-    parts = [base, optax.scale(multiplier), decay_by(weight_decay * multiplier, mask)]
+    parts = [
+        base,
+        optax.scale(multiplier),
+        decay_by(weight_decay * multiplier, mask, "decouple"),
+    ]
     return in_float32(optax.chain(*parts))
 
 
@@ -120,12 +124,15 @@ def add_decoupled_decay(
       >>> float(optimizer.update(jnp.ones(()), state, params)[0])
       -0.75
     """
-    arguments = {"weight_decay": weight_decay, "mask": mask}
-    check_numbers("add_decoupled_decay", arguments, weight_decay=NOT_NEGATIVE)
+    name = "add_decoupled_decay"
+    arguments = {"weight_decay": weight_decay, "mask": mask, "function": name}
+    check_numbers(name, arguments, weight_decay=NOT_NEGATIVE)
     return scheduled(decay_by, ["weight_decay"], arguments)
 
 
-def decay_by(weight_decay: Number, mask: Mask) -> optax.GradientTransformationExtraArgs:
+def decay_by(
+    weight_decay: Number, mask: Mask, function: str
+) -> optax.GradientTransformationExtraArgs:
     """`add_decoupled_decay` for a number that has been checked."""
 
     def update(
@@ -133,28 +140,27 @@ def decay_by(weight_decay: Number, mask: Mask) -> optax.GradientTransformationEx
     ) -> tuple[PyTree, optax.OptState]:
         if params is None:
             expected = "given to update: weight decay needs them"
-            _checks.fail("decoupled weight decay", "params", expected, None)
+            _checks.fail(function, "params", expected, None)
 
         def decayed(update: Array, decays: bool, param: Array) -> Array:
             return update - weight_decay * param if decays else update
 
-        chosen = _decaying(mask, params)
+        chosen = _decaying(function, mask, params)
         return map_updates(decayed, updates, chosen, params), state
 
     stateless = optax.GradientTransformation(lambda _: optax.EmptyState(), update)
     return in_float32(stateless)
 
 
-def _decaying(mask: Mask, params: Params) -> PyTree:
+def _decaying(function: str, mask: Mask, params: Params) -> PyTree:
     """For each parameter, whether it decays."""
-    chosen = mask(params) if callable(mask) else mask
-    if chosen is None:
-        chosen = True
-    for leaf in jax.tree.leaves(chosen):
+    chosen = mask(params) if callable(mask) else True if mask is None else mask
+    # A function that forgets to return its mask is not a mask without leaves.
+    for leaf in [None] if chosen is None else jax.tree.leaves(chosen):
         if not isinstance(leaf, bool | np.bool_):
             expected = "a tree of booleans"
-            _checks.fail_type("decoupled weight decay", "mask", expected, leaf)
-    return spread("decoupled weight decay", "mask", chosen, params)
+            _checks.fail_type(function, "mask", expected, leaf)
+    return spread(function, "mask", chosen, params)
 
 
 def spread(function: str, argument: str, prefix: PyTree, params: Params) -> PyTree:
@@ -231,6 +237,7 @@ def updates_in_epochs(
     if batch_size > num_examples:
         expected = f"at most the number of examples, {num_examples}"
         _checks.fail(name, "batch_size", expected, batch_size)
+    _checks.flag(name, "drop_remainder", drop_remainder)
     whole, rest = divmod(num_examples, batch_size)
     batches = whole + (rest > 0 and not drop_remainder)
     # The decimal number that was written: 1.1 epochs of 100 batches are 110 updates.

@@ -56,6 +56,8 @@ def layerwise_scale(
       ([-0.5, -0.5], [-1.0])
     """
     if isinstance(decay, Mapping):
+        if not decay:
+            _checks.fail("layerwise_scale", "decay", "a mapping with labels", decay)
         for label, scale in decay.items():
             _checks.real("layerwise_scale", f"decay[{label!r}]", scale)
     else:

@@ -105,7 +105,8 @@ def scale_by_moments(
     """
     function, arguments = "scale_by_moments", dict(locals())
     check_moments(function, arguments)
-    return scheduled(moments, ["b1", "b2", "eps"], arguments)
+    named = arguments | {"function": function}
+    return scheduled(moments, ["b1", "b2", "eps"], named)
 
 
 def check_moments(function: str, arguments: dict[str, Any]) -> None:
@@ -119,6 +120,7 @@ def check_moments(function: str, arguments: dict[str, Any]) -> None:
 
 def moments(
     *,
+    function: str,
     b1: Number,
     b2: Number,
     eps: Number,
@@ -131,24 +133,28 @@ def moments(
     """`scale_by_moments` for numbers that have been checked."""
 
     def init(params: Params) -> MomentsState:
-        weight = None
-        if debias == "product":
-            weight = jnp.zeros((), jnp.result_type(float))
-        nu = jax.tree.map(lambda p: jnp.zeros_like(p, dtype=_real(p)), params)
+        # Each has a buffer of its own, so that the state can be donated.
+        def weight() -> Array | None:
+            wide = jnp.result_type(float)
+            return jnp.zeros((), wide) if debias == "product" else None
+
+        def squares() -> PyTree:
+            return jax.tree.map(lambda p: jnp.zeros_like(p, dtype=_real(p)), params)
+
         return MomentsState(
             count=jnp.zeros((), jnp.int32),
             mu=jax.tree.map(lambda p: jnp.zeros_like(p, dtype=mu_dtype), params),
-            nu=nu,
-            mu_weight=weight,
-            nu_weight=weight,
-            nu_max=nu if amsgrad else None,
+            nu=squares(),
+            mu_weight=weight(),
+            nu_weight=weight(),
+            nu_max=squares() if amsgrad else None,
         )
 
     def update(
         updates: PyTree, state: MomentsState, params: Params = None
     ) -> tuple[PyTree, MomentsState]:
         del params
-        _check_state(state, debias, amsgrad)
+        _check_state(function, state, debias, amsgrad)
         count = optax.safe_increment(state.count)
         mu = map_state(lambda g, m: _average(b1, m, g), updates, state.mu)
         nu = map_state(lambda g, v: _average(b2, v, _square(g)), updates, state.nu)
@@ -209,14 +215,14 @@ def _real(leaf: Any) -> Any:
     return jnp.finfo(jnp.result_type(leaf)).dtype
 
 
-def _check_state(state: Any, debias: str, amsgrad: bool) -> None:
+def _check_state(function: str, state: Any, debias: str, amsgrad: bool) -> None:
     known = isinstance(state, MomentsState)
     if not known or (state.mu_weight is None) == (debias == "product"):
         other = next(name for name in DEBIAS if name != debias)
-        got = f"one of {other!r}" if known else type(state).__name__
-        expected = f'a MomentsState of debias="{debias}"'
-        _checks.fail("scale_by_moments", "state", expected, got)
+        got = f"one of debias={other}" if known else type(state).__name__
+        expected = f"a MomentsState of debias={debias}"
+        _checks.fail(function, "state", expected, got)
     if (state.nu_max is None) == amsgrad:
         expected = f"a MomentsState of amsgrad={amsgrad}"
         got = f"one of amsgrad={not amsgrad}"
-        _checks.fail("scale_by_moments", "state", expected, got)
+        _checks.fail(function, "state", expected, got)

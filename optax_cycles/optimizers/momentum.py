@@ -82,6 +82,9 @@ def _momentum(
         updates: PyTree, state: MomentumState, params: Params = None
     ) -> tuple[PyTree, MomentumState]:
         del params
+        if not isinstance(state, MomentumState):
+            got = type(state).__name__
+            _checks.fail("scale_by_momentum", "state", "a MomentumState", got)
         buffer = map_state(lambda u, b: momentum * b + u, updates, state.buffer)
         if nesterov:
             out = map_updates(lambda u, b: u + momentum * b, updates, buffer)

@@ -9,10 +9,11 @@ import optax
 from optax_cycles import _checks
 from optax_cycles._typing import Scalar
 from optax_cycles.optimizers._scheduled import Hyperparam
-from optax_cycles.optimizers.aliases import adamw, sgdw
+from optax_cycles.optimizers.aliases import make_adamw, make_sgdw
+from optax_cycles.optimizers.decoupled import Mask
 from optax_cycles.schedules import warm_restarts
 from optax_cycles.schedules._phase import reals
-from optax_cycles.schedules._shapes import ShapeLike
+from optax_cycles.schedules._shapes import ShapeLike, shape_of
 from optax_cycles.schedules.restarts import normalized, restarts
 
 
@@ -27,7 +28,10 @@ def sgdwr(
     shape: ShapeLike = "cosine",
     rounding: str = "ceil",
     max_periods: int | None = None,
-    **options: Any,
+    nesterov: bool = False,
+    momentum_form: str = "outside",
+    mask: Mask = None,
+    momentum_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """SGDW with warm restarts.
 
@@ -45,14 +49,17 @@ def sgdwr(
       shape: shape of a period, as in `warm_restarts`.
       rounding: rounding of each period to whole updates.
       max_periods: number of different periods.
-      **options: `nesterov`, `momentum_form`, `mask`, `momentum_dtype` of `sgdw`.
+      nesterov: as in `sgdw`, like the three below.
+      momentum_form: the rate `"outside"` or `"inside"` the momentum buffer.
+      mask: which parameters decay.
+      momentum_dtype: dtype of the buffer.
 
     Returns:
       An optimizer whose `update` needs `params`; its state holds the current
       `"multiplier"` and `"weight_decay"` for `current_hyperparams`.
 
     Raises:
-      TypeError: if an argument is of the wrong type or unknown.
+      TypeError: if an argument is of the wrong type.
       ValueError: if a number is out of range or a name unknown.
 
     I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization" (2019),
@@ -75,7 +82,16 @@ def sgdwr(
         max_periods=max_periods,
         shape=shape,
     )
-    return sgdw(learning_rate, momentum, **moving, **_known("sgdwr", options))
+    arguments = moving | {
+        "learning_rate": learning_rate,
+        "momentum": momentum,
+        "decay_scale": "multiplier",
+        "nesterov": nesterov,
+        "momentum_form": momentum_form,
+        "mask": mask,
+        "momentum_dtype": momentum_dtype,
+    }
+    return make_sgdw("sgdwr", arguments)
 
 
 def adamwr(
@@ -91,7 +107,12 @@ def adamwr(
     shape: ShapeLike = "cosine",
     rounding: str = "ceil",
     max_periods: int | None = None,
-    **options: Any,
+    debias: str = "product",
+    eps_form: str = "outside",
+    nesterov: bool = False,
+    amsgrad: bool = False,
+    mask: Mask = None,
+    mu_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """AdamW with warm restarts.
 
@@ -111,15 +132,19 @@ def adamwr(
       shape: shape of a period, as in `warm_restarts`.
       rounding: rounding of each period to whole updates.
       max_periods: number of different periods.
-      **options: `debias`, `eps_form`, `nesterov`, `amsgrad`, `mask`, `mu_dtype` of
-        `adamw`.
+      debias: as in `adamw`, like the five below.
+      eps_form: `"outside"` or `"inside"` the bias correction.
+      nesterov: whether the first moment looks ahead.
+      amsgrad: whether to divide by the largest second moment so far.
+      mask: which parameters decay.
+      mu_dtype: dtype of the first moment.
 
     Returns:
       An optimizer whose `update` needs `params`; its state holds the current
       `"multiplier"` and `"weight_decay"` for `current_hyperparams`.
 
     Raises:
-      TypeError: if an argument is of the wrong type or unknown.
+      TypeError: if an argument is of the wrong type.
       ValueError: if a number is out of range or a name unknown.
 
     I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization" (2019),
@@ -143,7 +168,20 @@ def adamwr(
         max_periods=max_periods,
         shape=shape,
     )
-    return adamw(learning_rate, b1, b2, eps, **moving, **_known("adamwr", options))
+    arguments = moving | {
+        "learning_rate": learning_rate,
+        "b1": b1,
+        "b2": b2,
+        "eps": eps,
+        "decay_scale": "multiplier",
+        "debias": debias,
+        "eps_form": eps_form,
+        "nesterov": nesterov,
+        "amsgrad": amsgrad,
+        "mask": mask,
+        "mu_dtype": mu_dtype,
+    }
+    return make_adamw("adamwr", arguments)
 
 
 def _moving(
@@ -157,18 +195,10 @@ def _moving(
     """The multiplier and the weight decay, on one table of restarts."""
     _checks.real(function, "normalized_decay", normalized_decay, minimum=0)
     _checks.real(function, "min_multiplier", min_multiplier, minimum=0, maximum=1)
+    shape_of(function, "shape", shape)
     dtype, (decay,) = reals(function, normalized_decay=normalized_decay)
     weight_decay = normalized(decay, restarts(function, **cycle), dtype)
     multiplier = warm_restarts(
         peak_value=1.0, min_value=min_multiplier, shape=shape, **cycle
     )
     return {"multiplier": multiplier, "weight_decay": weight_decay}
-
-
-def _known(function: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The options, none of which is one that the restarts decide."""
-    for name in ("multiplier", "weight_decay", "decay_scale"):
-        if name in options:
-            message = f"{function}: {name} is given by the restarts, got "
-            raise TypeError(f"{message}{options[name]!r}")
-    return options

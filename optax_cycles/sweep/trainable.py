@@ -73,6 +73,13 @@ def _keep_dtypes(new: PyTree, old: PyTree) -> PyTree:
     return jax.tree.map(kept, new, old)
 
 
+def _with_extra_args(optimizer: Any) -> optax.GradientTransformationExtraArgs:
+    """The same optimizer, which takes `value=`; `MultiSteps` passes it on."""
+    if isinstance(optimizer, optax.MultiSteps):
+        return optax.GradientTransformationExtraArgs(optimizer.init, optimizer.update)
+    return optax.with_extra_args_support(optimizer)
+
+
 def trainable(
     problem: Problem,
     optimizer: Callable[[Hparams], optax.GradientTransformation],
@@ -131,7 +138,7 @@ def trainable(
         (loss, (model_state, metrics)), grads = value_and_grad(
             state.params, state.model_state, batch, key
         )
-        transform = optax.with_extra_args_support(optimizer(hparams))
+        transform = _with_extra_args(optimizer(hparams))
         updates, opt_state = transform.update(
             grads, state.opt_state, state.params, value=loss
         )

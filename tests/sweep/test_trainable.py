@@ -141,3 +141,20 @@ def test_a_swept_momentum_keeps_the_dtype_of_low_precision_moments(dtype):
     np.testing.assert_array_equal(
         states[0].params.astype(np.float32), states[1].params.astype(np.float32)
     )
+
+
+def test_a_metric_reaches_an_optimizer_inside_multi_steps():
+    problem = oc.problem_from_loss(
+        lambda key: jnp.ones(2), lambda params, batch, key: jnp.sum(params**2)
+    )
+
+    def optimizer(hp):
+        plateau = oc.scale_by_plateau(patience=0, factor=0.5)
+        return optax.MultiSteps(optax.chain(optax.sgd(hp["rate"]), plateau), 2)
+
+    train, hp = oc.trainable(problem, optimizer), {"rate": 0.0}
+    state = train.init(jax.random.key(0), hp)
+    for _ in range(6):
+        state, _ = train.step(state, hp, None, jax.random.key(1))
+    # Three emitted updates: a first metric, then two that are no better.
+    assert float(state.opt_state.inner_opt_state[-1].value) == 0.25
