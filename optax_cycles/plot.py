@@ -6,6 +6,7 @@ line styles repeat what colours say.
 
 from __future__ import annotations
 
+import math
 import os
 import textwrap
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import numpy as np
 
 from optax_cycles import _checks
 from optax_cycles._extras import require
-from optax_cycles._typing import Schedule
+from optax_cycles._typing import Scalar, Schedule
 from optax_cycles.range_test import ParallelTest, RampTest, RangeSuggestion
 from optax_cycles.schedules import cycle_starts
 
@@ -33,8 +34,13 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
     "#666666",
 )
 _MOST_MARKS = 60
+_MOST_POINTS = 1_000_000
+_FEW_POINTS = 20
+_LONG_LABEL, _LINE = 40, 85
 WIDE = 5.0
-_STYLES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"), (SKY, "-"))
+# Their numbers have no common divisor, so that all 30 pairs come before one repeats.
+_COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
+_LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (7, 1.5, 1, 1.5, 1, 1.5)))
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -58,6 +64,11 @@ def _finish(axes: Axes) -> None:
 
 def _label(name: str) -> str:
     return name.replace("_", " ")
+
+
+def _style(index: int) -> tuple[str, Any]:
+    """Colour and line style of a curve."""
+    return _COLORS[index % len(_COLORS)], _LINES[index % len(_LINES)]
 
 
 def plot_parallel(
@@ -211,7 +222,8 @@ def plot_trainings(
       curves: dict from a training's label to its losses `[seeds, evaluations]`.
       axes: matplotlib axes to draw on.
     """
-    for (name, values), (color, style) in zip(curves.items(), _STYLES, strict=False):
+    for index, (name, values) in enumerate(curves.items()):
+        color, style = _style(index)
         low, median, high = (
             _over_seeds(reduce, values.T)
             for reduce in (np.nanmin, np.nanmedian, np.nanmax)
@@ -226,7 +238,7 @@ def plot_trainings(
 
 
 def plot_schedules(
-    schedules: Mapping[str, Schedule | Mapping[str, Schedule]],
+    schedules: Mapping[str, Schedule | Scalar | Mapping[str, Schedule | Scalar]],
     steps: int,
     *,
     log: bool = False,
@@ -235,16 +247,20 @@ def plot_schedules(
 
     Args:
       schedules: dict from a label to a schedule, or to a policy (a dict of
-        schedules). Schedules are drawn as learning rates.
+        schedules). Schedules are drawn as learning rates, a number as a constant.
       steps: how many steps to draw, from 0.
       log: whether values have a logarithmic axis.
 
     Returns:
       A matplotlib figure with one panel for each hyperparameter. Thin vertical lines
-      in the colour of a curve mark where its cycles begin (see `cycle_starts`).
+      in the colour of a curve mark where its cycles begin, if `cycle_starts` knows
+      them and they are at most 60. Over more than a million steps, a million of them
+      are drawn, and no cycles marked.
 
     Raises:
-      ValueError: if there is no schedule, or `steps` is not positive.
+      TypeError: if a schedule is neither a function of the step nor a number.
+      ValueError: if there is no schedule, `steps` is out of range, or a schedule does
+        not give one value for each step.
 
     Examples:
       >>> import optax_cycles as oc
@@ -253,44 +269,105 @@ def plot_schedules(
       >>> [axes.get_ylabel() for axes in figure.axes]
       ['learning rate', 'momentum']
     """
-    _checks.integer("plot_schedules", "steps", steps, minimum=1)
+    _checks.length("plot_schedules", "steps", steps)
+    steps = int(steps)
     if not schedules:
         raise ValueError("plot_schedules: at least one schedule is needed, got none")
     policies = {
-        label: given if isinstance(given, Mapping) else {"learning_rate": given}
+        textwrap.fill(label, _LINE): given
+        if isinstance(given, Mapping)
+        else {"learning_rate": given}
         for label, given in schedules.items()
     }
     names = list(dict.fromkeys(name for policy in policies.values() for name in policy))
-    figure = new_figure(6.4, 1.2 + 2.2 * len(names))
+    columns = 1 if max(map(len, policies)) > _LONG_LABEL else 2
+    lines = math.ceil(sum(1 + label.count("\n") for label in policies) / columns)
+    figure = new_figure(6.4, 1.0 + (2.2 + 0.17 * lines) * len(names))
     panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     for name, axes in zip(names, panels, strict=True):
         _schedule_panel(axes, name, policies, steps, log)
+        # Beside the curves, which it would hide wherever it lay.
+        axes.legend(
+            fontsize=8,
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=columns,
+            frameon=False,
+            handlelength=3.5,
+        )
     panels[-1].set_xlabel("step")
+    panels[-1].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     return figure
 
 
 def _schedule_panel(
     axes: Axes,
     name: str,
-    policies: Mapping[str, Mapping[str, Schedule]],
+    policies: Mapping[str, Mapping[str, Any]],
     steps: int,
     log: bool,
 ) -> None:
-    at = np.arange(steps)
+    points = min(steps, _MOST_POINTS)
+    at = np.linspace(0, steps - 1, points).round().astype(np.int64)
+    marker = "o" if steps <= _FEW_POINTS else None
     for index, (label, policy) in enumerate(policies.items()):
         if name in policy:
-            color, style = _STYLES[index % len(_STYLES)]
-            values = np.asarray(policy[name](at))
-            axes.plot(at, values, color=color, linestyle=style, label=label)
-            mark_cycles(axes, cycle_starts(policy[name], steps), color)
+            color, style = _style(index)
+            values = _values(f"{label}: {name}", policy[name], at)
+            axes.plot(
+                at,
+                values,
+                color=color,
+                linestyle=style,
+                label=label,
+                marker=marker,
+                markersize=4,
+            )
+            if callable(policy[name]) and steps == points:
+                mark_cycles(axes, cycle_starts(policy[name], steps), color)
     axes.set_ylabel(_label(name))
     if log:
         axes.set_yscale("log")
-    # Beside the curves, which it would hide wherever it lay.
-    axes.legend(
-        fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False
-    )
+    else:
+        # A common power of ten would be written where the legend is. 8 digits tell
+        # any two float32 apart.
+        axes.yaxis.set_major_formatter("{x:.8g}")
     _finish(axes)
+
+
+def check_schedule(where: str, schedule: Any) -> None:
+    """Check that a schedule is a function of the step alone, or a number.
+
+    Raises:
+      TypeError: if it is not.
+    """
+    if hasattr(schedule, "init") and hasattr(schedule, "update"):
+        expected = (
+            "a function of the step; this one has init and update: it is an optimizer, "
+            "or follows a metric of the training"
+        )
+        raise TypeError(f"plot_schedules: {where} must be {expected}")
+    number = np.ndim(schedule) == 0 and _is_numeric(np.asarray(schedule))
+    if not callable(schedule) and not number:
+        expected = "a function of the step or a number"
+        _checks.fail_type("plot_schedules", where, expected, schedule)
+
+
+def _is_numeric(values: np.ndarray) -> bool:
+    # Neither objects nor text; bfloat16 is numeric, and NumPy doesn't know it.
+    return values.dtype.kind in "iufV"
+
+
+def _values(where: str, schedule: Any, at: np.ndarray) -> np.ndarray:
+    """The values at the steps; a constant need not have their shape."""
+    check_schedule(where, schedule)
+    given = np.asarray(schedule(at) if callable(schedule) else schedule)
+    if not _is_numeric(given) or given.shape not in ((), at.shape):
+        raise ValueError(
+            f"plot_schedules: {where} must give one value for each of {at.size} steps, "
+            f"got an array of {given.dtype} with the shape {given.shape}"
+        )
+    return np.broadcast_to(given.astype(np.float64), at.shape)
 
 
 def mark_cycles(axes: Axes, starts: np.ndarray, color: str = GREY) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import math
 import sys
 from pathlib import Path
@@ -11,16 +12,94 @@ from typing import Any
 
 from optax_cycles import _checks
 
+_BRACKETS = ("[]", "()")
+
 
 def positive_int(text: str) -> int:
-    """A positive integer."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
+    """A positive integer; `1e3` is one."""
+    value = number(text)
+    if not isinstance(value, int) or value < 1:
         raise argparse.ArgumentTypeError(f"must be a positive integer, got {text!r}")
     return value
+
+
+def number(text: str) -> int | float | None:
+    """The number that a text stands for, an int if it is whole; None for no number."""
+    for kind in (int, float):
+        try:
+            value = kind(text)
+        except ValueError:
+            continue
+        whole = isinstance(value, float) and value.is_integer()
+        return int(value) if whole else value
+    return None
+
+
+def flag(text: str) -> bool | None:
+    """The truth that a text stands for; None for any other text."""
+    truths = {"true": True, "yes": True, "false": False, "no": False}
+    return truths.get(text.lower())
+
+
+def plain_value(text: str) -> Any:
+    """The number, truth, None, list of them or word that a text stands for."""
+    if "," in text or text[:1] + text[-1:] in _BRACKETS:
+        return sequence(text)
+    if text.lower() in ("true", "false"):
+        return flag(text)
+    if text.lower() == "none":
+        return None
+    value = number(text)
+    if value is None:
+        return text
+    # As in Python a point makes a float, which a user's own function may rely on.
+    return float(text) if "." in text else value
+
+
+def sequence(text: str) -> tuple[Any, ...]:
+    """The values of a list, in brackets or not: `300`, `300,`, `[300]`, `1,2`."""
+    inner = text[1:-1] if text[:1] + text[-1:] in _BRACKETS else text
+    parts = [part.strip() for part in inner.split(",")]
+    if not parts[-1]:
+        parts.pop()
+    return tuple(plain_value(part) for part in parts)
+
+
+def argument_value(function: str, parameter: inspect.Parameter, text: str) -> Any:
+    """What a text stands for, as an argument of a function.
+
+    Args:
+      function: its name, for errors.
+      parameter: its annotation and default say what it takes.
+      text: what the user wrote.
+
+    Raises:
+      ValueError: if the argument is a flag, and the text says neither yes nor no.
+    """
+    kind = _written(parameter.annotation)
+    if "None" in kind and text.lower() == "none":
+        return None
+    if "bool" in kind or isinstance(parameter.default, bool):
+        truth = flag(text)
+        if truth is None:
+            _checks.fail(function, parameter.name, "true, false, yes or no", text)
+        return truth
+    if kind in ("str", "str | None"):
+        return text
+    if any(word in kind.lower() for word in ("sequence", "list", "tuple")):
+        return sequence(text)
+    whole = number(text)
+    takes_whole = "Scalar" in kind or "int" in kind
+    return whole if takes_whole and whole is not None else plain_value(text)
+
+
+def _written(annotation: Any) -> str:
+    """An annotation as it would be written, or nothing."""
+    if annotation is inspect.Parameter.empty:
+        return ""
+    if isinstance(annotation, str):
+        return annotation
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 
 def positive_float(text: str) -> float:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 import optax_cycles as oc
-from optax_cycles import _checks
-from optax_cycles.cli.arguments import attribute, positive_int
+from optax_cycles.cli.arguments import positive_int
+from optax_cycles.cli.calls import callables, labels, make, split
 from optax_cycles.plot import plot_schedules, save_figure
 
 DEFAULT_STEPS = 1000
+# How much is drawn: room after an end, cycles, and multiples of a time of decay.
+ROOM, CYCLES, DECAY_TIMES = 1.2, 3, 5
 _EPILOG = """\
 examples:
   optax-cycles plot --list
@@ -22,12 +24,14 @@ examples:
   optax-cycles plot one_cycle_policy total_steps=1000 peak_value=0.1 -o cycle.svg
   optax-cycles plot noam model_size=512 warmup_steps=400 \\
       and triangular base_value=1e-4 peak_value=1e-3 step_size=200 --steps 2000
-  optax-cycles plot my_module:my_schedule and linear_decay init_value=1 decay_steps=9
+  optax-cycles plot piecewise_constant boundaries=300 values=.1,.01
+  optax-cycles plot my_module:my_schedule and my_module:sawtooth low=0.1 high=1
 
 Each schedule is its name and its arguments; `and` stands between several of them.
-`module:attribute` names a schedule, a policy, or a function without arguments that
-returns one. Thin vertical lines mark where cycles begin. The ending of the output's
-name says the format: .png or .svg.
+Lists are written 1,2 and flags true or false. `module:attribute` names a schedule, a
+policy, or a function that makes one of its arguments. Thin vertical lines mark where
+cycles begin, of the schedules that are made of cycles. The ending of the output's name
+says the format: .png or .svg.
 """
 
 
@@ -52,7 +56,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--steps",
         type=positive_int,
-        help="steps to draw (default: the longest total_steps, or "
+        help="steps to draw (default: what the lengths among the arguments need, or "
         f"{DEFAULT_STEPS} without one)",
     )
     parser.add_argument("--log", action="store_true", help="logarithmic values")
@@ -62,31 +66,22 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run, prog=parser.prog)
 
 
-def drawable() -> list[str]:
-    """The names of all schedules and policies."""
-    names = {*vars(oc.schedules), *vars(oc.policies)}
-    return sorted(
-        name
-        for name in names
-        if name in vars(oc)
-        and inspect.isfunction(function := getattr(oc, name))
-        and function.__module__.startswith(
-            ("optax_cycles.schedules", "optax_cycles.policies")
-        )
-        and function.__annotations__.get("return") in ("Schedule", "Policy")
-    )
-
-
 def listing() -> str:
-    """One line for each schedule and policy: its name and its arguments."""
-    lines = []
-    for name in drawable():
-        parameters = inspect.signature(getattr(oc, name)).parameters.values()
-        plain = [
-            p.replace(annotation=p.empty, kind=_printed(p.kind)) for p in parameters
-        ]
-        lines.append(f"{name}{inspect.Signature(plain)}")
-    return "\n".join(lines)
+    """A line for each schedule and policy; those only for Python come last."""
+    obstacles = callables()
+    parts = ["\n".join(_line(name) for name, why in obstacles.items() if not why)]
+    for obstacle in sorted({why for why in obstacles.values() if why}):
+        names = [name for name, why in obstacles.items() if why == obstacle]
+        heading = f"\nIn Python only, as each {obstacle}:"
+        parts.append("\n".join([heading, *(f"  {_line(name)}" for name in names)]))
+    return "\n".join(parts)
+
+
+def _line(name: str) -> str:
+    """A function's name and arguments, without annotations."""
+    parameters = inspect.signature(getattr(oc, name)).parameters.values()
+    plain = [p.replace(annotation=p.empty, kind=_printed(p.kind)) for p in parameters]
+    return f"{name}{inspect.Signature(plain)}"
 
 
 def _printed(kind: Any) -> Any:
@@ -104,117 +99,75 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("plot: nothing to draw; --list shows what there is")
     if not args.output.endswith((".png", ".svg")):
         raise ValueError(f"--output must end in .png or .svg, got {args.output!r}")
-    calls = _split(args.calls)
-    schedules = {}
-    for number, (name, arguments) in enumerate(calls):
-        label = (
-            name if [n for n, _ in calls].count(name) == 1 else f"{name} {number + 1}"
-        )
-        schedules[label] = _call(name, arguments)
-    longest = max((a.get("total_steps", 0) for _, a in calls), default=0)
-    steps = args.steps or longest or DEFAULT_STEPS
+    calls = split(args.calls)
+    made = [make(call) for call in calls]
+    names = labels(calls)
+    schedules = {name: m.schedule for name, m in zip(names, made, strict=True)}
+    derived = shown_steps(
+        [(call.name, m.arguments) for call, m in zip(calls, made, strict=True)]
+    )
+    steps = args.steps or derived or DEFAULT_STEPS
+    note = "" if args.steps or derived else " (--steps for another number)"
     try:
         save_figure(plot_schedules(schedules, steps, log=args.log), args.output)
     except OSError as error:
         raise OSError(
             f"--output: can't write {args.output!r} ({error.strerror})"
         ) from error
-    print(f"{args.output}: {', '.join(schedules)} over {steps} steps")
+    print(f"{args.output}: {', '.join(schedules)} over {steps} steps{note}")
     return 0
 
 
-def _split(words: list[str]) -> list[tuple[str, dict[str, Any]]]:
-    """The calls among the words, which `and` keeps apart."""
-    calls: list[tuple[str, dict[str, Any]]] = []
-    fresh = True
-    for word in words:
-        if word == "and":
-            fresh = True
-        elif fresh:
-            if ":" not in word:
-                _checks.choice("plot", "schedule", word, drawable())
-            calls.append((word, {}))
-            fresh = False
-        else:
-            name, equals, value = word.partition("=")
-            if not equals:
-                raise ValueError(
-                    f"plot: arguments are written name=value, got {word!r} "
-                    "(put `and` between two schedules)"
-                )
-            calls[-1][1][name] = _value(value)
-    return calls
+def shown_steps(calls: list[tuple[str, Mapping[str, Any]]]) -> int:
+    """How many steps show all calls to their end, from the lengths they are given.
+
+    The longest `total_steps`, unless another schedule ends later: then some steps after
+    that end. If no schedule has an end, several cycles or decay times of the slowest.
+
+    Args:
+      calls: names of schedules and policies, with their arguments.
+
+    Returns:
+      A number of steps; 0 if there is no length at all.
+    """
+    total = max(_lengths(arguments)["total_steps"] for _, arguments in calls)
+    end = max(_end(name, arguments) for name, arguments in calls)
+    if total or end:
+        return total if total >= end else math.ceil(ROOM * end)
+    return max(_course(arguments) for _, arguments in calls)
 
 
-def _value(text: str) -> Any:
-    """The number, boolean, list of numbers or word that a text stands for."""
-    if "," in text:
-        return tuple(_value(part) for part in text.split(","))
-    words = {"true": True, "false": False, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+def _lengths(arguments: Mapping[str, Any]) -> Counter[str]:
+    """The numbers of steps there may be among the arguments, the last of several."""
+    lists = {n: v if isinstance(v, tuple) else (v,) for n, v in arguments.items()}
+    return Counter(
+        {
+            name: max(values)
+            for name, values in lists.items()
+            if values and all(isinstance(v, int) and v >= 0 for v in values)
+        }
+    )
 
 
-def _call(name: str, arguments: dict[str, Any]) -> Any:
-    if ":" in name:
-        return _read(name, arguments)
-    function = getattr(oc, name)
-    known = inspect.signature(function).parameters
-    for argument in arguments:
-        _checks.choice(name, "argument", argument, known)
-    missing = [
-        p.name
-        for p in known.values()
-        if p.default is p.empty
-        and p.kind is not p.VAR_KEYWORD
-        and p.name not in arguments
-    ]
-    if missing:
-        raise ValueError(f"{name}: missing {', '.join(f'{m}=...' for m in missing)}")
-    return function(**arguments)
+def _end(name: str, arguments: Mapping[str, Any]) -> int:
+    """The step from which a schedule no longer changes; 0 if there is none."""
+    length = _lengths(arguments)
+    if name.startswith("one_cycle"):
+        return 2 * length["step_size"]
+    only_warms_up = "warmup_steps" in arguments and "decay_steps" not in arguments
+    if "decay_rate" in arguments or only_warms_up:
+        return 0
+    phases = ("begin", "start", "steps", "warmup_steps", "stable_steps", "decay_steps")
+    return sum(length[phase] for phase in phases) + length["boundaries"]
 
 
-def _read(text: str, arguments: dict[str, Any]) -> Any:
-    """The schedule or policy that `module:attribute` names, seen to work."""
-    if arguments:
-        raise ValueError(
-            f"plot: {text} takes no arguments, got {next(iter(arguments))}="
-        )
-    found = attribute("plot", text)
-    if callable(found) and not _needs_arguments(found):
-        found = found()
-    policy = found if isinstance(found, Mapping) else {"learning_rate": found}
-    if not policy or not all(map(callable, policy.values())):
-        expected = (
-            "a schedule, a policy, or a function without arguments that gives one"
-        )
-        _checks.fail("plot", text, expected, found)
-    for name, schedule in policy.items():
-        try:
-            shape = np.shape(schedule(np.arange(2)))
-        except Exception as error:
-            raise ValueError(
-                f"plot: {text}: {name} fails at the steps [0, 1]: {error}"
-            ) from error
-        if shape != (2,):
-            _checks.fail(
-                "plot", f"{text}: {name} at the steps [0, 1]", "2 values", shape
-            )
-    return found
-
-
-def _needs_arguments(function: Any) -> bool:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # a built-in one does not say
-        return True
-    return any(
-        p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-        for p in parameters
+def _course(arguments: Mapping[str, Any]) -> int:
+    """The steps that show what a schedule without an end is like."""
+    length = _lengths(arguments)
+    growth = arguments.get("period_mult", 1)
+    periods = length["first_period"] * sum(growth**i for i in range(CYCLES))
+    waves = length["step_size"] + (length["step_size_down"] or length["step_size"])
+    times = length["warmup_steps"] + length["timescale"] + length["decay_steps"]
+    return math.ceil(
+        max(periods, CYCLES * waves, length["begin"] + DECAY_TIMES * times)
     )
