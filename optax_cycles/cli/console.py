@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from optax_cycles._extras import require
-from optax_cycles.sweep.loop import Progress
+from optax_cycles.sweep.training import Progress
 
 Report = Callable[[Progress], None]
 

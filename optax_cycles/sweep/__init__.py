@@ -7,7 +7,7 @@ from optax_cycles.sweep.divergence import Divergence as Divergence
 from optax_cycles.sweep.engine import Engine as Engine
 from optax_cycles.sweep.engine import build as build
 from optax_cycles.sweep.loop import Interrupted as Interrupted
-from optax_cycles.sweep.loop import Progress as Progress
+from optax_cycles.sweep.loop import SweepError as SweepError
 from optax_cycles.sweep.loop import run as run
 from optax_cycles.sweep.members import Members as Members
 from optax_cycles.sweep.members import Status as Status
@@ -21,3 +21,5 @@ from optax_cycles.sweep.space import grid as grid
 from optax_cycles.sweep.space import lin_space as lin_space
 from optax_cycles.sweep.space import log_space as log_space
 from optax_cycles.sweep.space import zip as zip
+from optax_cycles.sweep.streams import DataError as DataError
+from optax_cycles.sweep.training import Progress as Progress

@@ -10,6 +10,7 @@ import numpy as np
 
 from optax_cycles import _checks
 from optax_cycles._typing import Array, Batch, Key, PyTree
+from optax_cycles.sweep.fingerprint import digest_of
 
 
 class Segment(NamedTuple):
@@ -18,20 +19,20 @@ class Segment(NamedTuple):
     Attributes:
       data: pytree of arrays with the examples along the first axis.
       indices: int32 `[orders, steps, batch]`, the examples of each update.
-      seeds: int32 `[orders]`, increasing: the seed that each order belongs to.
+      orders: int32 `[orders]`, increasing: what members call each of the orders.
       length: int32 scalar, how many of the `steps` are to be made.
     """
 
     data: PyTree
     indices: Array | np.ndarray
-    seeds: Array | np.ndarray
+    orders: Array | np.ndarray
     length: Array | np.ndarray
 
 
-def batch_at(segment: Segment, seed: Array, position: Array) -> Batch:
-    """The batch that a member with `seed` reads at `position` of the segment."""
-    order = jnp.searchsorted(jnp.asarray(segment.seeds), seed)
-    rows = segment.indices[order, position]
+def batch_at(segment: Segment, order: Array, position: Array) -> Batch:
+    """The batch that a member with this order reads at `position` of the segment."""
+    row = jnp.searchsorted(jnp.asarray(segment.orders), order)
+    rows = segment.indices[row, position]
     return jax.tree.map(lambda array: array[rows], segment.data)
 
 
@@ -83,14 +84,25 @@ class ArrayBatches:
                 batch_size,
             )
         self.batch_size = batch_size
+        self.example = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(
+                (batch_size, *np.shape(leaf)[1:]), jnp.result_type(leaf)
+            ),
+            data,
+        )
         self._entropy = [int(word) for word in np.ravel(jax.random.key_data(key))]
 
-    def _order(self, seed: int, start: int, stop: int) -> np.ndarray:
-        """Examples `start` to `stop` of the endless stream of one seed."""
+    @property
+    def digest(self) -> str:
+        """A digest of the data and of how they are read."""
+        return digest_of((self.data, self.batch_size, self._entropy))
+
+    def _stream(self, order: int, start: int, stop: int) -> np.ndarray:
+        """Examples `start` to `stop` of the endless stream of one order."""
         epochs = range(start // self.count, (stop - 1) // self.count + 1)
         stream = np.concatenate(
             [
-                np.random.default_rng([*self._entropy, seed, epoch]).permutation(
+                np.random.default_rng([*self._entropy, order, epoch]).permutation(
                     self.count
                 )
                 for epoch in epochs
@@ -99,37 +111,38 @@ class ArrayBatches:
         offset = epochs.start * self.count
         return stream[start - offset : stop - offset]
 
-    def indices(self, seeds: np.ndarray, start: int, steps: int) -> np.ndarray:
-        """int32 `[seeds, steps, batch]`: the examples of `steps` updates."""
+    def indices(self, orders: np.ndarray, start: int, steps: int) -> np.ndarray:
+        """int32 `[orders, steps, batch]`: the examples of `steps` updates."""
         rows = [
-            self._order(
-                int(seed), start * self.batch_size, (start + steps) * self.batch_size
+            self._stream(
+                int(order), start * self.batch_size, (start + steps) * self.batch_size
             )
-            for seed in seeds
+            for order in orders
         ]
-        shape = (len(seeds), steps, self.batch_size)
+        shape = (len(orders), steps, self.batch_size)
         return np.stack(rows).reshape(shape).astype(np.int32)
 
     def segment(
-        self, seeds: np.ndarray, start: int, steps: int, length: int
+        self, orders: np.ndarray, start: int, steps: int, length: int
     ) -> Segment:
         """A segment of `steps` updates, the first `length` of which are made.
 
         Args:
-          seeds: int `[orders]`, increasing: the seeds to make an order for.
+          orders: int `[orders]`, increasing: the seeds, or other numbers, to make an
+            order for.
           start: updates made before the segment.
           steps: updates of the segment, what a program is compiled for.
           length: updates to make, at most `steps`.
 
         Raises:
-          ValueError: if the seeds don't increase, or there are no steps.
+          ValueError: if the orders don't increase, or there are no steps.
         """
         _checks.integer("segment", "steps", steps, minimum=1)
-        if np.any(np.diff(seeds) < 0):
-            _checks.fail("segment", "seeds", "increasing", seeds)
+        if np.any(np.diff(orders) < 0):
+            _checks.fail("segment", "orders", "increasing", orders)
         return Segment(
             self.data,
-            self.indices(seeds, start, steps),
-            np.asarray(seeds, np.int32),
+            self.indices(orders, start, steps),
+            np.asarray(orders, np.int32),
             np.asarray(length, np.int32),
         )

@@ -23,6 +23,7 @@ from optax_cycles.sweep.divergence import (
     start_watch,
 )
 from optax_cycles.sweep.members import Members, Status
+from optax_cycles.sweep.memory import bytes_needed
 from optax_cycles.sweep.placement import (
     Placement,
     over_members,
@@ -102,7 +103,8 @@ class Engine:
         hparams: Space | Mapping[str, Any],
         *,
         size: int | None = None,
-        first_ident: int = 0,
+        idents: np.ndarray | None = None,
+        order: str = "seed",
     ) -> Members:
         """Start a population.
 
@@ -113,15 +115,18 @@ class Engine:
             `seed` is the engine's own (0 for all members where it is missing).
           size: rows to make; by default the members, rounded up to a multiple of
             the devices. Rows beyond the members are padding (`ident` is -1).
-          first_ident: the first member's `ident`.
+          idents: the members' numbers, int `[members]`; 0, 1, 2, ... by default.
+          order: whether members of one `"seed"` read the data in one order, or each
+            `"member"` in an order of its own, that of its number.
 
         Returns:
           `Members`, laid out over the devices.
 
         Raises:
-          ValueError: if `size` is too small or not a multiple of the devices.
+          ValueError: if `size` is too small or not a multiple of the devices, or
+            `order` is unknown.
         """
-        start = self._start(hparams, size, first_ident)
+        start = self._start(hparams, size, idents, order)
         members: Members = self._init(start, self.place(key))
         return members
 
@@ -133,7 +138,7 @@ class Engine:
         batch: Batch | None = None,
         *,
         size: int | None = None,
-    ) -> None:
+    ) -> Members:
         """Compile all programs for such arguments, side by side.
 
         Calling this is never needed, but faster than to compile one program after
@@ -145,19 +150,33 @@ class Engine:
           segment: as for `advance`.
           batch: as for `evaluate`, where that is to be called.
           size: as for `init`.
+
+        Returns:
+          The shapes and dtypes of the population.
         """
-        shapes = self._init.lower(self._start(hparams, size, 0), self.place(key))
+        shapes: Members = self._init.lower(self._start(hparams, size), self.place(key))
         members = jax.tree.map(self._on_members, shapes)
         self._advance.lower(members, self.place(segment))
         if batch is not None:
             self._evaluate.lower(members, self.place(batch))
         compile_together(list(self._programs().values()))
+        return shapes
+
+    @property
+    def bytes_needed(self) -> int:
+        """Bytes on each device that the largest of the last programs needs."""
+        last = [list(p.compiled.values())[-1:] for p in self._programs().values()]
+        return max((bytes_needed(c) for found in last for c in found), default=0)
 
     def _on_members(self, shape: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=self._each)
 
     def _start(
-        self, hparams: Space | Mapping[str, Any], size: int | None, first_ident: int
+        self,
+        hparams: Space | Mapping[str, Any],
+        size: int | None,
+        idents: np.ndarray | None = None,
+        order: str = "seed",
     ) -> dict[str, Any]:
         """What `_init_member` starts from, laid out over the devices."""
         flat = as_space("init", hparams).members()
@@ -172,10 +191,13 @@ class Engine:
         padding = np.arange(size) >= count
         seed = flat.pop("seed", np.zeros(count, np.int32))
         check_seeds("init", "seed", seed)
+        _checks.choice("init", "order", order, ("seed", "member"))
+        own = np.arange(count) if idents is None else np.asarray(idents)
         start = {
             "hparams": {name: jnp.asarray(v[rows]) for name, v in flat.items()},
-            "ident": jnp.asarray(np.where(padding, -1, rows + first_ident), jnp.int32),
+            "ident": jnp.asarray(np.where(padding, -1, own[rows]), jnp.int32),
             "seed": jnp.asarray(seed[rows], jnp.int32),
+            "order": jnp.asarray((seed if order == "seed" else own)[rows], jnp.int32),
             "status": jnp.asarray(
                 np.where(padding, Status.PADDING, Status.RUNNING), jnp.int32
             ),
@@ -191,6 +213,24 @@ class Engine:
             watch=start_watch(),
             **start,
         )
+
+    def take(self, members: Members, rows: np.ndarray, size: int) -> Members:
+        """A smaller population of some of the members.
+
+        Args:
+          members: a population.
+          rows: which of its rows to take.
+          size: rows to make, a multiple of the devices; those beyond are padding.
+        """
+        some = np.resize(rows, size)
+        padding = np.arange(size) >= len(rows)
+        taken = jax.tree.map(lambda leaf: jnp.asarray(leaf)[some], members)
+        taken = taken._replace(
+            ident=jnp.where(padding, -1, taken.ident),
+            status=jnp.where(padding, jnp.int32(Status.PADDING), taken.status),
+        )
+        smaller: Members = jax.device_put(taken, self._each)
+        return smaller
 
     def advance(self, members: Members, segment: Segment) -> tuple[Members, Metrics]:
         """Make one segment of updates on every running member.
@@ -249,7 +289,7 @@ class Engine:
         self, member: Members, segment: Segment, position: Array
     ) -> tuple[Members, Metrics]:
         """One update of a running member."""
-        batch = batch_at(segment, member.seed, position)
+        batch = batch_at(segment, member.order, position)
         key = jax.random.fold_in(member.key, member.step)
         state, metrics = self.trainable.step(member.state, member.hparams, batch, key)
         metrics = {name: _as_float(value) for name, value in metrics.items()}

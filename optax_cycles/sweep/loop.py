@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from optax_cycles import _checks
 from optax_cycles._typing import Batch, Key, PyTree
 from optax_cycles.sweep.batches import ArrayBatches, examples
 from optax_cycles.sweep.check import check_trainable
+from optax_cycles.sweep.checkpoint import CheckpointError, Checkpoints
 from optax_cycles.sweep.divergence import NON_FINITE, Divergence
-from optax_cycles.sweep.engine import Engine, build
-from optax_cycles.sweep.members import Members
+from optax_cycles.sweep.engine import build
+from optax_cycles.sweep.fingerprint import digest_of, problem_digest
 from optax_cycles.sweep.placement import Placement
-from optax_cycles.sweep.record import Record, Timed
+from optax_cycles.sweep.record import Record
 from optax_cycles.sweep.result import RESERVED, SweepResult
 from optax_cycles.sweep.space import Space, as_space, check_seeds
+from optax_cycles.sweep.streams import DataError, StreamBatches, is_stream
 from optax_cycles.sweep.trainable import Trainable
+from optax_cycles.sweep.training import Progress, Training, as_source
 
 SEGMENTS = 20
 SHORTEST_SEGMENT = 10
 LONGEST_SEGMENT = 500
 
 
-class Progress(NamedTuple):
-    """How far a sweep has come, in updates summed over its members."""
+class SweepError(RuntimeError):
+    """What stopped a sweep, as its cause; `result` holds what had been computed."""
 
-    done: int
-    total: int
+    def __init__(self, message: str, result: Any) -> None:
+        """Keep the incomplete result."""
+        super().__init__(f"{message}; .result holds what had been computed")
+        self.result = result
 
 
 class Interrupted(KeyboardInterrupt):
@@ -51,15 +56,18 @@ def run(
     steps: int,
     *,
     key: Key,
-    batch_size: int = 32,
+    batch_size: int | None = None,
+    order: str = "seed",
     validation: Batch | None = None,
     horizons: Sequence[int] | None = None,
     placement: Placement | str = "auto",
     devices: Sequence[jax.Device] | None = None,
-    chunk: int | None = None,
+    chunk: int | str = "auto",
     segment: int | None = None,
     divergence: Divergence = NON_FINITE,
     keep_state: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 60.0,
     progress: Callable[[Progress], None] | None = None,
 ) -> SweepResult:
     """Train every member of a space and record what happens.
@@ -69,23 +77,33 @@ def run(
       space: a `Space` from `grid` or `zip`, or a dict of equally long arrays. The
         hyperparameter `seed`, an integer, is the engine's own: members of one seed
         share initial parameters, data order and random numbers.
-      data: pytree of arrays, examples along the first axis; they stay on the device.
+      data: pytree of arrays, examples along the first axis, which stay on the device;
+        or any iterable of batches (a generator, a PyTorch `DataLoader`, a
+        `tf.data.Dataset`, `iter(list)`), each of which all members read. A thread reads
+        ahead; an iterable that ends is started again, an iterator is not.
       steps: updates to make.
       key: the key of all randomness.
-      batch_size: examples in each update's batch.
+      batch_size: examples in each update's batch, 32 by default; not for an iterable,
+        which has its own.
+      order: whether members of one `"seed"` read the data in one order (compared in
+        pairs), or each `"member"` in one of its own.
       validation: one batch to evaluate every member on, as a whole; a pytree of
         the structure of `data`.
       horizons: numbers of updates after which to evaluate, increasing, 0 to
         `steps`; by default `[steps]`.
       placement: see `build`.
       devices: see `build`.
-      chunk: members trained at a time; by default all of them. A larger population
-        takes several rounds, with the same results.
+      chunk: members trained at a time; by default all of them, or as many as fit into
+        the free memory. A larger population takes several rounds, with the same
+        results; if an allocation fails all the same, the chunks are halved.
       segment: updates in one compiled program; between programs the host reports
         progress and can be interrupted. By default a twentieth of `steps`,
         but 10 to 500.
       divergence: when a member is stopped.
       keep_state: whether the result holds every member's final state.
+      checkpoint: a folder to save the sweep in after segments. The same call goes on
+        from there, bit for bit, after whatever stopped the process.
+      checkpoint_every: least seconds from one checkpoint to the next.
       progress: called with a `Progress` at the start and after each segment.
 
     Returns:
@@ -95,6 +113,8 @@ def run(
       TypeError, ValueError: for arguments that make no sense, and where
         `check_trainable` finds the trainable wrong.
       Interrupted: on Ctrl-C, with the incomplete result.
+      SweepError: where an iterable of batches fails or ends too early, or a checkpoint
+        can't be written, with the incomplete result and the reason as its cause.
 
     Examples:
       >>> import jax, jax.numpy as jnp, optax, optax_cycles as oc
@@ -113,40 +133,79 @@ def run(
     _check_names(space)
     _checks.integer("run", "steps", steps, minimum=1)
     horizons = _check_horizons(steps, horizons, validation)
-    if chunk is not None:
+    if chunk != "auto":
         _checks.integer("run", "chunk", chunk, minimum=1)
+    _checks.real("run", "checkpoint_every", checkpoint_every, minimum=0)
     if segment is None:
         segment = min(max(-(-steps // SEGMENTS), SHORTEST_SEGMENT), LONGEST_SEGMENT)
     _checks.integer("run", "segment", segment, minimum=1)
     init_key, data_key = jax.random.split(_check_key(key))
-    batches = ArrayBatches(data, batch_size, data_key)
+    _checks.choice("run", "order", order, ("seed", "member"))
+    batches = _source(data, batch_size, steps, order, data_key)
     engine = build(
         trainable, placement=placement, devices=devices, divergence=divergence
     )
     _check_validation(data, validation)
-    _check(trainable, space, batches, validation)
-    loop = _Loop(
+    example = _example(space), batches.example, validation
+    check_trainable(trainable, *example)
+    checkpoints = None
+    if checkpoint is not None:
+        setting = {
+            "problem": problem_digest(trainable, *example),
+            "space": _space_digest(space),
+            "data": batches.digest,
+            "validation": digest_of(validation),
+            "key": digest_of(key),
+            "steps": str(steps),
+            "horizons": str(horizons),
+            "segment": str(segment),
+            "order": order,
+            "divergence": str(divergence),
+            "keep_state": str(keep_state),
+            "jax": jax.__version__,
+        }
+        checkpoints = Checkpoints(checkpoint, setting, checkpoint_every)
+    as_source(batches, engine)
+    record = Record(space, steps, horizons)
+    training = Training(
         engine=engine,
         key=init_key,
         hparams=space.members(),
         batches=batches,
         validation=engine.place(validation),
-        record=Record(space, steps, horizons),
+        record=record,
+        chunk=chunk,
         segment=segment,
-        size=_rows(engine, space, chunk),
+        order=order,
+        keep_state=keep_state,
         progress=progress,
+        checkpoints=checkpoints,
     )
-    batches.data = engine.place(batches.data)
     try:
-        chunks = _chunks(space, chunk)
-        loop.prepare(chunks[0][1])
-        for rows, seeds in chunks:
-            members = loop.chunk(rows, seeds)
-            if keep_state:
-                loop.record.keep_state(rows, members)
+        training.prepare()
+        training.run()
     except KeyboardInterrupt:
-        raise Interrupted(loop.record.result(complete=False)) from None
-    return loop.record.result(complete=True)
+        raise Interrupted(record.result(complete=False)) from None
+    except (DataError, CheckpointError) as error:
+        raise SweepError(str(error), record.result(complete=False)) from error
+    finally:
+        if isinstance(batches, StreamBatches):
+            batches.close()
+    return record.result(complete=True)
+
+
+def _source(
+    data: Any, batch_size: int | None, steps: int, order: str, key: Key
+) -> ArrayBatches | StreamBatches:
+    if not is_stream(data):
+        return ArrayBatches(data, 32 if batch_size is None else batch_size, key)
+    if batch_size is not None:
+        expected = "None for an iterable of batches, which has its own"
+        _checks.fail("run", "batch_size", expected, batch_size)
+    if order != "seed":
+        expected = "'seed' for an iterable of batches, which all members read alike"
+        _checks.fail("run", "order", expected, order)
+    return StreamBatches(data, steps)
 
 
 def check_options(function: str, options: Mapping[str, Any]) -> None:
@@ -162,6 +221,8 @@ def _check_validation(data: PyTree, validation: Batch | None) -> None:
     if validation is None:
         return
     examples("run", "validation", validation)
+    if is_stream(data):
+        return
     known: list[Any] = [jax.tree.structure(data), jax.tree.structure(validation)]
     if known[0] != known[1]:
         expected = f"of the same structure as the data, {known[0]}"
@@ -204,97 +265,12 @@ def _check_horizons(
     return kept
 
 
-def _check(
-    trainable: Trainable, space: Space, batches: ArrayBatches, validation: Any
-) -> None:
+def _example(space: Space) -> dict[str, Any]:
+    """One member's hyperparameters, as the trainable sees them."""
     first = {name: jnp.asarray(v[0]) for name, v in space.members().items()}
     first.pop("seed", None)
-    batch = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct(
-            (batches.batch_size, *np.shape(a)[1:]), jnp.asarray(a).dtype
-        ),
-        batches.data,
-    )
-    check_trainable(trainable, first, batch, validation)
+    return first
 
 
-def _chunks(space: Space, chunk: int | None) -> list[tuple[slice, np.ndarray]]:
-    """The rows of each chunk, and its seeds: as many for all, the last one repeated."""
-    of_member = space.members().get("seed", np.zeros(space.size, np.int32))
-    step = space.size if chunk is None else chunk
-    chunks = [
-        slice(start, min(start + step, space.size))
-        for start in range(0, space.size, step)
-    ]
-    seeds = [np.unique(of_member[rows]) for rows in chunks]
-    most = max(map(len, seeds))
-    return [
-        (rows, np.pad(known, (0, most - len(known)), "edge"))
-        for rows, known in zip(chunks, seeds, strict=True)
-    ]
-
-
-def _rows(engine: Engine, space: Space, chunk: int | None) -> int:
-    """Rows of one chunk: all chunks have this size, so one program serves all."""
-    devices = len(engine.placement.devices)
-    size = space.size if chunk is None else min(chunk, space.size)
-    return devices * -(-size // devices)
-
-
-class _Loop(NamedTuple):
-    """Takes one chunk of members after another through all updates."""
-
-    engine: Engine
-    key: Key
-    hparams: Mapping[str, np.ndarray]
-    batches: ArrayBatches
-    validation: Batch | None
-    record: Record
-    segment: int
-    size: int
-    progress: Callable[[Progress], None] | None
-
-    def prepare(self, seeds: np.ndarray) -> None:
-        """Compile everything, for as many seeds as a chunk has."""
-        if self.progress is not None:
-            self.progress(Progress(0, self.record.space.size * self.record.steps))
-        with Timed(self.record.seconds, "compile"):
-            hparams = {name: v[: self.size] for name, v in self.hparams.items()}
-            batches = self.batches.segment(seeds, 0, self.segment, 1)
-            validation = self.validation if self.record.horizons else None
-            self.engine.prepare(self.key, hparams, batches, validation, size=self.size)
-
-    def chunk(self, rows: slice, seeds: np.ndarray) -> Members:
-        """Train the members `rows` of the space."""
-        hparams = {name: v[rows] for name, v in self.hparams.items()}
-        with Timed(self.record.seconds, "init"):
-            members = self.engine.init(
-                self.key, hparams, size=self.size, first_ident=rows.start
-            )
-            jax.block_until_ready(members)
-        at = 0
-        stops = sorted({*self.record.horizons, self.record.steps})
-        for stop in stops:
-            while at < stop:
-                length = min(self.segment, stop - at)
-                members = self._segment(members, rows, seeds, at, length)
-                at += length
-            if stop in self.record.horizons:
-                with Timed(self.record.seconds, "evaluate"):
-                    metrics = self.engine.evaluate(members, self.validation)
-                    self.record.evaluated(rows, stop, metrics)
-        return members
-
-    def _segment(
-        self, members: Members, rows: slice, seeds: np.ndarray, at: int, length: int
-    ) -> Members:
-        with Timed(self.record.seconds, "train"):
-            batches = self.batches.segment(seeds, at, self.segment, length)
-            members, metrics = self.engine.advance(members, batches)
-            self.record.trained(rows, at, length, metrics)
-            self.record.reached(rows, members)
-        if self.progress is not None:
-            steps, total = self.record.steps, len(self.record.status)
-            done = rows.start * steps + (rows.stop - rows.start) * (at + length)
-            self.progress(Progress(done, total * steps))
-        return members
+def _space_digest(space: Space) -> str:
+    return digest_of([(dict(axis.values), axis.size) for axis in space.axes])

@@ -28,6 +28,8 @@ class Members(NamedTuple):
       ident: int32 `[members]`, the member's index in its space, -1 for padding.
       seed: int32 `[members]`. Members with one seed share initial parameters,
         data order and random numbers, so that they differ in hyperparameters only.
+      order: int32 `[members]`, the order in which it reads the data: that of its seed,
+        or one of its own.
       key: the member's own random stream, `[members]`.
       step: int32 `[members]`, the updates made; it stops where a member diverges.
       status: int32 `[members]`, a `Status`.
@@ -38,6 +40,7 @@ class Members(NamedTuple):
     hparams: Hparams
     ident: Array
     seed: Array
+    order: Array
     key: Array
     step: Array
     status: Array

@@ -30,38 +30,60 @@ class Record:
         self.validation: dict[str, np.ndarray] = {}
         self.status = np.zeros(space.size, np.int32)
         self.updates = np.zeros(space.size, np.int32)
-        self.states: list[PyTree] = []
+        self.states: list[tuple[np.ndarray, PyTree]] = []
         self.seconds = dict.fromkeys(PARTS, 0.0)
 
     def _put(
-        self, into: dict[str, np.ndarray], columns: int, rows: slice, at: Any, new: Any
+        self, into: dict[str, np.ndarray], columns: int, idents: Any, at: Any, new: Any
     ) -> None:
         for name, values in new.items():
             if name not in into:
                 shape = (len(self.status), columns)
                 into[name] = np.full(shape, np.nan, values.dtype)
-            into[name][rows, at] = np.asarray(values)[: rows.stop - rows.start]
+            into[name][idents, at] = np.asarray(values)[: len(idents)]
 
-    def trained(self, rows: slice, start: int, length: int, metrics: Metrics) -> None:
+    def trained(
+        self, idents: np.ndarray, start: int, length: int, metrics: Metrics
+    ) -> None:
         """Take in a segment's metrics `[rows, segment]`, `length` of them real."""
         real = {name: np.asarray(v)[:, :length] for name, v in metrics.items()}
-        self._put(self.train, self.steps, rows, slice(start, start + length), real)
+        at = slice(start, start + length)
+        self._put(self.train, self.steps, idents, at, real)
 
-    def evaluated(self, rows: slice, horizon: int, metrics: Metrics) -> None:
+    def evaluated(self, idents: np.ndarray, horizon: int, metrics: Metrics) -> None:
         """Take in an evaluation's metrics `[rows]`."""
         at = self.horizons.index(horizon)
-        self._put(self.validation, len(self.horizons), rows, at, metrics)
+        self._put(self.validation, len(self.horizons), idents, at, metrics)
 
-    def reached(self, rows: slice, members: Members) -> None:
+    def reached(self, idents: np.ndarray, members: Members) -> None:
         """Take in how far the members have come."""
-        count = rows.stop - rows.start
-        self.status[rows] = np.asarray(members.status)[:count]
-        self.updates[rows] = np.asarray(members.step)[:count]
+        self.status[idents] = np.asarray(members.status)[: len(idents)]
+        self.updates[idents] = np.asarray(members.step)[: len(idents)]
 
-    def keep_state(self, rows: slice, members: Members) -> None:
-        """Take in the members' final states."""
-        count = rows.stop - rows.start
-        self.states.append(jax.tree.map(lambda leaf: leaf[:count], members.state))
+    def keep_state(
+        self, idents: np.ndarray, members: Members, rows: np.ndarray | slice
+    ) -> None:
+        """Take in the final states of the members at some rows."""
+        state = jax.tree.map(lambda leaf: leaf[rows], members.state)
+        self.states.append((idents, state))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by name, to save them."""
+        into = {"train": self.train, "validation": self.validation}
+        named = {f"{k}.{n}": v for k, found in into.items() for n, v in found.items()}
+        return {"status": self.status, "updates": self.updates, **named}
+
+    def restore(
+        self, arrays: Mapping[str, np.ndarray], seconds: Mapping[str, float]
+    ) -> None:
+        """Take back what `arrays` gave, and the time it took."""
+        self.status, self.updates = arrays["status"].copy(), arrays["updates"].copy()
+        for kind, into in (("train", self.train), ("validation", self.validation)):
+            for name, values in arrays.items():
+                if name.startswith(f"{kind}."):
+                    into[name.removeprefix(f"{kind}.")] = values.copy()
+        for name in PARTS:
+            self.seconds[name] += seconds[name]
 
     def result(self, *, complete: bool) -> SweepResult:
         """All that has been taken in, in the shape of the space."""
@@ -71,9 +93,6 @@ class Record:
                 k: v.reshape(*self.space.shape, v.shape[-1]) for k, v in values.items()
             }
 
-        state = None
-        if self.states and complete:
-            state = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *self.states)
         return SweepResult(
             space=self.space,
             steps=self.steps,
@@ -85,8 +104,14 @@ class Record:
             complete=complete,
             seconds=self.seconds,
             versions=versions(),
-            state=state,
+            state=self._state() if self.states and complete else None,
         )
+
+    def _state(self) -> PyTree:
+        """All final states, in the order of the space."""
+        idents, states = zip(*self.states, strict=True)
+        rows = np.argsort(np.concatenate(idents))
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[rows], *states)
 
 
 class Timed:

@@ -115,7 +115,7 @@ def test_data_that_can_not_be_cut_into_batches_is_refused(
 
 def test_a_segment_refuses_unsorted_seeds_and_no_steps():
     batches = batches_of(4, 2)
-    with pytest.raises(ValueError, match="segment: seeds must be increasing"):
+    with pytest.raises(ValueError, match="segment: orders must be increasing"):
         batches.segment(np.array([3, 0]), 0, 2, 2)
     with pytest.raises(ValueError, match="segment: steps must be a positive integer"):
         batches.segment(SEEDS, 0, 0, 0)

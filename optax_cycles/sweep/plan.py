@@ -1,0 +1,57 @@
+"""In which order the pieces of a sweep's work are done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Piece(NamedTuple):
+    """One segment of one chunk.
+
+    Attributes:
+      chunk: index of the chunk of members.
+      start: updates made before.
+      length: updates to make.
+    """
+
+    chunk: int
+    start: int
+    length: int
+
+    @property
+    def stop(self) -> int:
+        """Updates made afterwards."""
+        return self.start + self.length
+
+
+def plan(
+    chunks: int,
+    steps: int,
+    horizons: Sequence[int],
+    segment: int,
+    *,
+    by_segment: bool,
+) -> list[Piece]:
+    """All pieces in their order; segments end where members are evaluated.
+
+    One chunk after another goes through all its updates, so that no chunk has to wait
+    in memory; `by_segment` all chunks go through one segment after another, so that
+    its batches are read once.
+    """
+    segments, at = [], 0
+    for stop in sorted({*horizons, steps} - {0}):
+        while at < stop:
+            length = min(segment, stop - at)
+            segments.append((at, length))
+            at += length
+    if by_segment:
+        return [Piece(c, *part) for part in segments for c in range(chunks)]
+    return [Piece(c, *part) for c in range(chunks) for part in segments]
+
+
+def chunks_of(idents: np.ndarray, size: int) -> list[np.ndarray]:
+    """Members in chunks of at most `size`."""
+    return [idents[start : start + size] for start in range(0, len(idents), size)]

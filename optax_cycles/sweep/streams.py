@@ -1,0 +1,167 @@
+"""Batches from any iterable, read once for all members, the next while the last run."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import jax
+import numpy as np
+
+from optax_cycles import _checks
+from optax_cycles._typing import Batch, PyTree
+from optax_cycles.sweep.batches import Segment
+
+
+class DataError(ValueError):
+    """The iterable of batches failed, ended too early, or changed its shapes."""
+
+
+def is_stream(data: Any) -> bool:
+    """Whether `data` is an iterable of batches, and not a pytree of arrays."""
+    alone = jax.tree_util.all_leaves([data])
+    return alone and hasattr(data, "__iter__") and not hasattr(data, "shape")
+
+
+class StreamBatches:
+    """Batches of an iterable, stacked into segments on the host.
+
+    A list-like source (a `DataLoader`, a `tf.data.Dataset`, anything that starts anew
+    with `iter`) is read again when it ends; an iterator (a generator) is read once.
+    A thread reads the batches of the next segment while the last one is trained.
+    """
+
+    def __init__(self, data: Iterable[Batch], steps: int) -> None:
+        """Read the first batch.
+
+        Args:
+          data: the batches, pytrees of arrays or of what NumPy makes arrays of.
+          steps: how many will be read at most.
+
+        Raises:
+          DataError: if there is none.
+        """
+        self._source, self._iterator = data, iter(data)
+        self._again = self._iterator is not data
+        self._steps, self._read, self._in_pass = steps, 0, 0
+        self._ready: deque[Batch] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._coming: Future[None] | None = None
+        self._held: tuple[int, Segment] | None = None
+        self._fetch(1)
+        self.example = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self._ready[0]
+        )
+
+    def segment(self, orders: Any, start: int, steps: int, length: int) -> Segment:
+        """A segment of `steps` updates, the first `length` of which are made.
+
+        Args:
+          orders: ignored: all members read the same batches.
+          start: updates made before the segment; segments follow one another, and the
+            last one may be asked for again.
+          steps: updates of the segment, what a program is compiled for.
+          length: updates to make, at most `steps`.
+
+        Raises:
+          DataError: if there are not enough batches, or one has other shapes.
+        """
+        del orders
+        if self._held is None or self._held[0] != start:
+            self._held = (start, self._stacked(steps, length))
+        return self._held[1]
+
+    def sample(self, steps: int) -> PyTree:
+        """The shapes of a segment of `steps` updates, without reading any."""
+        size = _batch_size(self.example)
+        data = jax.tree.map(
+            lambda leaf: np.zeros((steps * size, *leaf.shape[1:]), leaf.dtype),
+            self.example,
+        )
+        return _segment(data, steps, size, 1)
+
+    @property
+    def digest(self) -> str:
+        """What is known of the batches before they are read: their shapes."""
+        return _described(self.example)
+
+    def skip(self, count: int) -> None:
+        """Read `count` batches that are not needed again."""
+        while count > 0:
+            some = min(count, 64)
+            self._take(some)
+            count -= some
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _stacked(self, steps: int, length: int) -> Segment:
+        batches = self._take(length)
+        size = _batch_size(self.example)
+
+        def stack(*leaves: np.ndarray) -> np.ndarray:
+            rows = np.zeros((steps * size, *leaves[0].shape[1:]), leaves[0].dtype)
+            np.concatenate(leaves, out=rows[: length * size])
+            return rows
+
+        data = jax.tree.map(stack, *batches)
+        self._coming = self._thread.submit(self._fetch, steps)
+        return _segment(data, steps, size, length)
+
+    def _take(self, count: int) -> list[Batch]:
+        if self._coming is not None:
+            coming, self._coming = self._coming, None
+            coming.result()
+        self._fetch(count)
+        return [self._ready.popleft() for _ in range(count)]
+
+    def _fetch(self, count: int) -> None:
+        """Have `count` batches ready, or all that will be needed."""
+        while len(self._ready) < count and self._read < self._steps:
+            self._ready.append(self._checked(self._next()))
+            self._read += 1
+
+    def _next(self) -> Batch:
+        try:
+            batch = next(self._iterator)
+        except StopIteration:
+            if not self._again or not self._in_pass:
+                ends = f"ended after {self._read} batches"
+                raise DataError(f"run: data {ends}, {self._steps} are needed") from None
+            self._iterator, self._in_pass = iter(self._source), 0
+            return self._next()
+        except Exception as error:
+            raise DataError(f"run: data failed at batch {self._read}") from error
+        self._in_pass += 1
+        return batch
+
+    def _checked(self, batch: Batch) -> Batch:
+        arrays = jax.tree.map(np.asarray, batch)
+        if self._read == 0:
+            _batch_size(arrays)
+            return arrays
+        known, found = _described(self.example), _described(arrays)
+        if known != found:
+            expected = f"like the first, {known}"
+            raise DataError(f"run: batch {self._read} must be {expected}, got {found}")
+        return arrays
+
+
+def _segment(data: PyTree, steps: int, size: int, length: int) -> Segment:
+    rows = np.arange(steps * size, dtype=np.int32).reshape(1, steps, size)
+    return Segment(data, rows, np.zeros(1, np.int32), np.asarray(length, np.int32))
+
+
+def _batch_size(batch: PyTree) -> int:
+    sizes = {leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(batch)}
+    if len(sizes) != 1 or 0 in sizes:
+        expected = "arrays with equally many examples along the first axis"
+        _checks.fail("run", "a batch of data", expected, _described(batch))
+    return int(sizes.pop())
+
+
+def _described(batch: PyTree) -> str:
+    return str(jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", batch))

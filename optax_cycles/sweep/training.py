@@ -1,0 +1,315 @@
+"""The host loop around the engine: segments, evaluations, progress."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from optax_cycles._typing import Batch, Key
+from optax_cycles.sweep.batches import ArrayBatches, Segment
+from optax_cycles.sweep.checkpoint import Checkpoints, Saved, flatten, unflatten
+from optax_cycles.sweep.engine import Engine
+from optax_cycles.sweep.members import Members, Status
+from optax_cycles.sweep.memory import USABLE, bytes_free, is_out_of_memory
+from optax_cycles.sweep.plan import Piece, chunks_of, plan
+from optax_cycles.sweep.record import Record, Timed
+from optax_cycles.sweep.streams import StreamBatches
+
+
+class Progress(NamedTuple):
+    """How far a sweep has come, in updates summed over its members."""
+
+    done: int
+    total: int
+
+
+@dataclasses.dataclass
+class Lane:
+    """A chunk of members in training.
+
+    Attributes:
+      members: the population; rows beyond those of `idents` are padding.
+      idents: the members' places in the space.
+      orders: the orders in which they read the data.
+    """
+
+    members: Members
+    idents: np.ndarray
+    orders: np.ndarray
+
+
+@dataclasses.dataclass
+class Training:
+    """Takes chunks of members through all updates, and records what happens.
+
+    Attributes:
+      engine: trains one chunk.
+      key: the population's key.
+      hparams: flat arrays of all members.
+      batches: what they read.
+      validation: what they are evaluated on.
+      record: where everything goes.
+      chunk: members trained at a time, or `"auto"`: as many as the memory holds.
+      segment: updates in one compiled program.
+      order: whose order of the data a member reads, `"seed"` or `"member"`.
+      keep_state: whether final states are recorded.
+      progress: called after each piece.
+      checkpoints: where it is saved, if anywhere.
+    """
+
+    engine: Engine
+    key: Key
+    hparams: Mapping[str, np.ndarray]
+    batches: ArrayBatches | StreamBatches
+    validation: Batch | None
+    record: Record
+    chunk: int | str
+    segment: int
+    order: str
+    keep_state: bool
+    progress: Callable[[Progress], None] | None
+    checkpoints: Checkpoints | None
+
+    def __post_init__(self) -> None:
+        self.lanes: dict[int, Lane] = {}
+        self.chunks: list[np.ndarray] = []
+        members = self.record.space.size
+        self._divide(members if self.chunk == "auto" else int(self.chunk))
+
+    def _divide(self, size: int, done: int = 0) -> None:
+        """Divide the members into chunks of `size`; the first `done` chunks stay."""
+        kept = self.chunks[:done]
+        first = sum(map(len, kept))
+        left = np.arange(first, self.record.space.size)
+        self.chunks = kept + chunks_of(left, size)
+        self.size = rows_of(self.engine, min(size, self.record.space.size))
+        by_segment = isinstance(self.batches, StreamBatches)
+        self.pieces = plan(
+            len(self.chunks),
+            self.record.steps,
+            self.record.horizons,
+            self.segment,
+            by_segment=by_segment,
+        )
+        self.position = sum(piece.chunk < done for piece in self.pieces)
+        self.done = first * self.record.steps
+        # Only one chunk at a time lives on the devices.
+        self.parks = by_segment and len(self.chunks) > 1
+
+    def prepare(self) -> None:
+        """Compile everything, for chunks that the memory holds."""
+        saved = self.checkpoints.load() if self.checkpoints else None
+        if saved is not None:
+            self._divide(saved.notes["chunk"])
+        self._report()
+        self._compile()
+        while self.chunk == "auto" and saved is None and self._is_too_large():
+            self._compile()
+        if saved is not None:
+            self._restore(saved)
+
+    def _is_too_large(self) -> bool:
+        """Whether a chunk does not fit; it is smaller then."""
+        needed = self.engine.bytes_needed
+        free = bytes_free(self.engine.placement.devices)
+        devices = len(self.engine.placement.devices)
+        if free is None or needed <= USABLE * free or self.size == devices:
+            return False
+        fitting = int(self.size * USABLE * free / needed)
+        self._divide(max(devices, fitting - fitting % devices))
+        return True
+
+    def _compile(self) -> None:
+        with Timed(self.record.seconds, "compile"):
+            hparams = {name: v[: self.size] for name, v in self.hparams.items()}
+            if isinstance(self.batches, StreamBatches):
+                segment = self.batches.sample(self.segment)
+            else:
+                segment = self.batches.segment(self._orders(0), 0, self.segment, 1)
+            validation = self.validation if self.record.horizons else None
+            self.like = self.engine.prepare(
+                self.key, hparams, segment, validation, size=self.size
+            )
+
+    def run(self) -> None:
+        """Do all the pieces that are left."""
+        while self.position < len(self.pieces):
+            piece = self.pieces[self.position]
+            try:
+                self._do(piece)
+            except jax.errors.JaxRuntimeError as error:
+                if not (is_out_of_memory(error) and self._can_halve(piece)):
+                    raise
+                self._halve(piece)
+                continue
+            self.position += 1
+            self._save()
+
+    def _can_halve(self, piece: Piece) -> bool:
+        """Whether the chunk can be trained anew in two, its batches read again."""
+        smallest = self.size == len(self.engine.placement.devices)
+        streams = isinstance(self.batches, StreamBatches)
+        return not smallest and (piece.start == 0 or not streams)
+
+    def _halve(self, piece: Piece) -> None:
+        before, streams = self.size, isinstance(self.batches, StreamBatches)
+        self.lanes.clear()
+        self._divide(-(-self.size // 2), 0 if streams else piece.chunk)
+        warnings.warn(
+            f"run: {before} members at a time don't fit into memory; going on with "
+            f"{self.size}",
+            stacklevel=2,
+        )
+
+    def _save(self) -> None:
+        ends = self.position == len(self.pieces)
+        if self.checkpoints is not None and (ends or self.checkpoints.is_due):
+            self.checkpoints.save(self.position, self._saved())
+
+    def _saved(self) -> Saved:
+        """All that a checkpoint needs to hold."""
+        arrays = self.record.arrays()
+        for chunk, lane in self.lanes.items():
+            arrays[f"lane{chunk}.idents"] = lane.idents
+            arrays |= flatten(f"lane{chunk}", lane.members)
+        for number, (idents, state) in enumerate(self.record.states):
+            arrays[f"state{number}.idents"] = idents
+            arrays |= flatten(f"state{number}", state)
+        notes = {
+            "position": self.position,
+            "done": self.done,
+            "chunk": max(map(len, self.chunks)),
+            "lanes": list(self.lanes),
+            "states": len(self.record.states),
+            "seconds": self.record.seconds,
+        }
+        return Saved(arrays, notes)
+
+    def _restore(self, saved: Saved) -> None:
+        """Go back to where a checkpoint was written."""
+        notes, arrays = saved.notes, saved.arrays
+        self.position, self.done = notes["position"], notes["done"]
+        self.record.restore(arrays, notes["seconds"])
+        for chunk in notes["lanes"]:
+            members = unflatten(f"lane{chunk}", arrays, self.like)
+            idents = arrays[f"lane{chunk}.idents"]
+            self.lanes[chunk] = Lane(members, idents, self._orders(chunk))
+        for number in range(notes["states"]):
+            state = unflatten(f"state{number}", arrays, self.like.state)
+            self.record.states.append((arrays[f"state{number}.idents"], state))
+        if isinstance(self.batches, StreamBatches) and self.position < len(self.pieces):
+            self.batches.skip(self.pieces[self.position].start)
+        self._report()
+
+    def _do(self, piece: Piece) -> None:
+        lane = self.lanes.get(piece.chunk)
+        if lane is None:
+            lane = self.lanes[piece.chunk] = self._start(piece.chunk)
+        self._advance(lane, piece)
+        if piece.stop in self.record.horizons:
+            self._evaluate(lane, piece.stop)
+        if piece.stop == self.record.steps:
+            if self.keep_state:
+                rows = np.arange(len(lane.idents))
+                self.record.keep_state(lane.idents, lane.members, rows)
+            del self.lanes[piece.chunk]
+        elif self.parks:
+            lane.members = jax.tree.map(_on_host, lane.members)
+        self.done += len(self.chunks[piece.chunk]) * piece.length
+        self._report()
+
+    def _start(self, chunk: int) -> Lane:
+        idents = self.chunks[chunk]
+        hparams = {name: values[idents] for name, values in self.hparams.items()}
+        with Timed(self.record.seconds, "init"):
+            members = self.engine.init(
+                self.key, hparams, size=self.size, idents=idents, order=self.order
+            )
+            jax.block_until_ready(members)
+        lane = Lane(members, idents, self._orders(chunk))
+        if 0 in self.record.horizons:
+            self._evaluate(lane, 0)
+        return lane
+
+    def _orders(self, chunk: int) -> np.ndarray:
+        """The orders of a chunk: as many for all, the last one repeated."""
+        everyone = np.arange(self.record.space.size)
+        if self.order == "seed":
+            everyone = self.hparams.get("seed", np.zeros_like(everyone))
+        orders = [np.unique(everyone[idents]) for idents in self.chunks]
+        missing = max(map(len, orders)) - len(orders[chunk])
+        return np.pad(orders[chunk], (0, missing), "edge")
+
+    def _advance(self, lane: Lane, piece: Piece) -> None:
+        with Timed(self.record.seconds, "train"):
+            segment: Segment = self.batches.segment(
+                lane.orders, piece.start, self.segment, piece.length
+            )
+            lane.members, metrics = self.engine.advance(lane.members, segment)
+            self.record.trained(lane.idents, piece.start, piece.length, metrics)
+            self.record.reached(lane.idents, lane.members)
+        self._drop_stopped(lane, piece)
+
+    def _drop_stopped(self, lane: Lane, piece: Piece) -> None:
+        """Go on with half of the rows where no more are needed, if that is faster.
+
+        One after another, stopped members cost nothing; side by side, as much as any.
+        """
+        running = np.flatnonzero(self.record.status[lane.idents] == Status.RUNNING)
+        rows = len(np.asarray(lane.members.status))
+        smaller = rows
+        devices = len(self.engine.placement.devices)
+        while len(running) <= smaller // 2 and smaller // 2 % devices == 0:
+            smaller //= 2
+            if not smaller:
+                return
+        if smaller == rows or not self._pays(smaller / rows, piece):
+            return
+        stopped = np.setdiff1d(np.arange(len(lane.idents)), running)
+        if self.keep_state:
+            self.record.keep_state(lane.idents[stopped], lane.members, stopped)
+        lane.members = self.engine.take(lane.members, running, smaller)
+        lane.idents = lane.idents[running]
+
+    def _pays(self, share: float, piece: Piece) -> bool:
+        """Whether the time saved is more than that of compiling another program."""
+        if self.engine.placement.inside == "map":
+            return False
+        each = self.record.seconds["train"] / max(self.position + 1, 1)
+        left = (self.record.steps - piece.stop) / self.segment
+        saved = (1 - share) * left * each
+        return saved > self.engine.compile_seconds["advance"]
+
+    def _evaluate(self, lane: Lane, horizon: int) -> None:
+        with Timed(self.record.seconds, "evaluate"):
+            metrics = self.engine.evaluate(lane.members, self.validation)
+            self.record.evaluated(lane.idents, horizon, metrics)
+
+    def _report(self) -> None:
+        if self.progress is not None:
+            total = self.record.space.size * self.record.steps
+            self.progress(Progress(self.done, total))
+
+
+def _on_host(leaf: Any) -> Any:
+    """A copy in the host's memory, which no device frees; keys stay where they are."""
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return leaf if is_key else np.array(leaf)
+
+
+def rows_of(engine: Engine, members: int) -> int:
+    """Rows of a chunk of so many members: a multiple of the devices."""
+    devices = len(engine.placement.devices)
+    return devices * -(-members // devices)
+
+
+def as_source(source: Any, engine: Engine) -> None:
+    """Put the data of a source that holds them all onto the devices."""
+    if isinstance(source, ArrayBatches):
+        source.data = engine.place(source.data)

@@ -1,0 +1,244 @@
+"""A sweep that is stopped goes on where it was, bit for bit."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import optax
+import pytest
+from linear import DATA, PROBLEM, SPACE, STEPS, VALIDATION, assert_same, sweep
+from test_streams import endless
+
+import optax_cycles as oc
+from optax_cycles.sweep import SweepError
+from optax_cycles.sweep import checkpoint as checkpoint_module
+
+OPTIONS = {"chunk": 4, "segment": 7, "horizons": [0, 5, STEPS]}
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop_after(updates):
+    def progress(now):
+        if now.done >= updates:
+            raise Stopped
+
+    return progress
+
+
+def stopped(folder, updates, **options):
+    with pytest.raises(Stopped):
+        sweep(
+            checkpoint=folder,
+            checkpoint_every=0.0,
+            progress=stop_after(updates),
+            **OPTIONS | options,
+        )
+
+
+@pytest.fixture(scope="module")
+def straight():
+    return sweep(**OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def halfway(tmp_path_factory):
+    """A folder with checkpoints of a sweep that was stopped twice."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    for updates in (60, 200):
+        stopped(folder, updates)
+    return folder
+
+
+@pytest.fixture
+def folder(halfway, tmp_path):
+    import shutil
+
+    return Path(shutil.copytree(halfway, tmp_path / "copy"))
+
+
+def newest(folder):
+    return sorted(path for path in folder.iterdir() if path.name.isdecimal())[-1]
+
+
+def test_it_goes_on_bit_for_bit(folder, straight):
+    seen = []
+    result = sweep(
+        checkpoint=folder, progress=lambda now: seen.append(now.done), **OPTIONS
+    )
+    assert_same(result, straight)
+    assert seen[-1] == SPACE.size * STEPS
+    # It began where it had been stopped, not at the beginning.
+    assert min(seen[1:]) >= 160
+
+
+def test_a_complete_sweep_is_read_back(folder, straight):
+    sweep(checkpoint=folder, **OPTIONS)
+    seen = []
+    again = sweep(
+        checkpoint=folder, progress=lambda now: seen.append(now.done), **OPTIONS
+    )
+    assert_same(again, straight)
+    assert set(seen[1:]) == {SPACE.size * STEPS}
+
+
+def test_only_the_last_two_are_kept(folder):
+    names = sorted(path.name for path in folder.iterdir())
+    assert len(names) == 2
+    assert not any("partial" in name for name in names)
+
+
+def test_a_stream_is_read_up_to_where_it_was(tmp_path):
+    expected = sweep(endless(), **OPTIONS)
+    stopped(tmp_path, 200, data=endless())
+    assert_same(sweep(endless(), checkpoint=tmp_path, **OPTIONS), expected)
+
+
+def test_nothing_is_written_before_it_is_due(tmp_path):
+    with pytest.raises(Stopped):
+        sweep(checkpoint=tmp_path, progress=stop_after(200), **OPTIONS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def truncate(path):
+    largest = max(path.rglob("*"), key=lambda p: p.stat().st_size if p.is_file() else 0)
+    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+
+
+def flip_a_bit(path):
+    largest = max(path.rglob("*"), key=lambda p: p.stat().st_size if p.is_file() else 0)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(bytes(content))
+
+
+def no_manifest(path):
+    (path / "manifest.json").unlink()
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, no_manifest])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(folder, straight, damage):
+    damage(newest(folder))
+    with pytest.warns(UserWarning, match=f"{newest(folder)} is damaged"):
+        result = sweep(checkpoint=folder, **OPTIONS)
+    assert_same(result, straight)
+
+
+def test_what_is_left_of_a_killed_write_is_ignored(folder, straight):
+    partial = folder / "000000099.partial"
+    partial.mkdir()
+    (partial / "manifest.json").write_text("{")
+    assert_same(sweep(checkpoint=folder, **OPTIONS), straight)
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"data": DATA + 1.0}, "data"),
+        ({"space": oc.sweep.grid(learning_rate=[0.1], seed=[0, 1])}, "space"),
+        ({"validation": VALIDATION + 1.0}, "validation"),
+        ({"segment": 9}, "segment"),
+        ({"order": "member"}, "order"),
+        (
+            {"trainable": oc.trainable(PROBLEM, lambda hp: optax.adam(0.1))},
+            "problem",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_another_sweep_is_refused_by_name(folder, change, names):
+    with pytest.raises(ValueError, match=f"another sweep, with another {names}: take"):
+        sweep(checkpoint=folder, **OPTIONS | change)
+
+
+def test_another_format_is_refused_by_name(folder):
+    manifest = newest(folder) / "manifest.json"
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(content | {"format": "optax_cycles.Checkpoint/0"}))
+    with pytest.raises(ValueError, match="another format"):
+        sweep(checkpoint=folder, **OPTIONS)
+
+
+def test_a_constant_in_a_closure_belongs_to_the_problem(tmp_path):
+    def train(scale):
+        target = np.full(4, scale, np.float32)
+        problem = oc.problem_from_loss(
+            lambda key: target, lambda params, batch, key: (params**2).sum()
+        )
+        return oc.trainable(problem, lambda hp: optax.sgd(hp["learning_rate"]))
+
+    stopped(tmp_path, 100, trainable=train(1.0))
+    with pytest.raises(ValueError, match="another problem"):
+        sweep(checkpoint=tmp_path, trainable=train(2.0), **OPTIONS)
+
+
+def test_a_full_disk_stops_the_sweep_and_keeps_what_was_saved(
+    folder, straight, monkeypatch
+):
+    before = sorted(path.name for path in folder.iterdir())
+
+    def write(path, *rest):
+        path.mkdir()
+        (path / "half").write_text("x")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_module, "_write", write)
+        with pytest.raises(SweepError, match="No space left on device") as caught:
+            sweep(checkpoint=folder, checkpoint_every=0.0, **OPTIONS)
+    assert not caught.value.result.complete
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert_same(sweep(checkpoint=folder, **OPTIONS), straight)
+
+
+@pytest.mark.parametrize("kind", ["a file", "below a file"])
+def test_a_folder_that_cant_be_written_is_refused(tmp_path, kind):
+    path = tmp_path / "file"
+    path.write_text("")
+    path = path if kind == "a file" else path / "folder"
+    with pytest.raises(ValueError, match="run: checkpoint must be a folder that can"):
+        sweep(checkpoint=path, **OPTIONS)
+
+
+SCRIPT = """
+    import sys, numpy as np
+    sys.path.insert(0, {tests!r})
+    import optax_cycles as oc
+    oc.sweep.use_cpu_devices(2)
+    from linear import sweep
+    result = sweep(steps=400, chunk=4, segment=10, checkpoint=sys.argv[1],
+                   checkpoint_every=0.0, progress=lambda now: print(now.done, flush=True))
+    np.savez(sys.argv[2], loss=result.train["loss"], x=result.state.params)
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_ends_with_the_same_bits(tmp_path):
+    rng = random.Random(0)
+    script = textwrap.dedent(SCRIPT).format(tests=str(Path(__file__).parent))
+    command = [sys.executable, "-c", script, tmp_path / "saved", tmp_path / "out.npz"]
+    kills = 0
+    while not (tmp_path / "out.npz").exists():
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(rng.uniform(0.5, 3.0))
+        if kills < 5 and process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+        process.wait()
+        process.stdout.close()
+    assert kills >= 3
+    expected = sweep(steps=400, chunk=4, segment=10)
+    found = np.load(tmp_path / "out.npz")
+    np.testing.assert_array_equal(found["loss"], expected.train["loss"])
+    np.testing.assert_array_equal(found["x"], expected.state.params)

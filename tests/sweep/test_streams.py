@@ -1,0 +1,171 @@
+"""Sweeps that read batches from any iterable."""
+
+import threading
+
+import jax
+import numpy as np
+import pytest
+from linear import DATA, KEY, SPACE, STEPS, TRAIN, assert_same, sweep
+
+import optax_cycles as oc
+from optax_cycles.sweep import DataError, SweepError
+
+SIZE = 8
+BATCHES = [DATA[start : start + SIZE] for start in range(0, len(DATA), SIZE)]
+
+
+def endless():
+    while True:
+        yield from BATCHES
+
+
+class Loader:
+    """Starts anew with each `iter`, as a `DataLoader` does."""
+
+    def __init__(self, batches=BATCHES):
+        self.batches, self.passes, self.threads = batches, 0, set()
+
+    def __iter__(self):
+        self.passes += 1
+        for batch in self.batches:
+            self.threads.add(threading.current_thread().name)
+            yield batch
+
+
+@pytest.fixture(scope="module")
+def streamed():
+    return sweep(endless())
+
+
+def test_a_member_reads_what_a_plain_loop_reads(streamed):
+    hparams = {"learning_rate": np.float32(SPACE.axes[0].values["learning_rate"][2])}
+    init_key = jax.random.split(jax.random.fold_in(jax.random.split(KEY)[0], 1))[0]
+    state, step = TRAIN.init(init_key, hparams), jax.jit(TRAIN.step)
+    for update in range(STEPS):
+        state, metrics = step(state, hparams, BATCHES[update % len(BATCHES)], KEY)
+        found = streamed.train["loss"][2, 1, update]
+        np.testing.assert_allclose(found, metrics["loss"], rtol=1e-5)
+
+
+def test_an_iterable_that_ends_is_read_again(streamed):
+    loader = Loader()
+    assert_same(sweep(loader), streamed)
+    assert loader.passes == STEPS // len(BATCHES)
+
+
+def test_chunks_read_each_batch_once(streamed):
+    loader = Loader()
+    assert_same(sweep(loader, chunk=4, segment=7, horizons=[0, 5, STEPS]), streamed)
+    assert loader.passes == STEPS // len(BATCHES)
+
+
+def test_batches_are_read_ahead_by_another_thread():
+    loader = Loader()
+    sweep(loader, segment=10)
+    assert any(name.startswith("batches") for name in loader.threads)
+
+
+def test_no_more_batches_are_read_than_are_needed():
+    count = []
+
+    def counted():
+        for number, batch in enumerate(endless()):
+            count.append(number)
+            yield batch
+
+    sweep(counted(), steps=25)
+    assert len(count) == 25
+
+
+def test_batches_of_other_libraries_become_arrays(streamed):
+    torch = pytest.importorskip("torch")
+    data = torch.utils.data.TensorDataset(torch.tensor(DATA))
+    loader = torch.utils.data.DataLoader(data, batch_size=SIZE)
+    problem = oc.problem_from_loss(
+        lambda key: jax.random.normal(key, (4,)),
+        lambda params, batch, key: ((batch[0] @ params - 1.0) ** 2).mean(),
+    )
+    import optax
+
+    train = oc.trainable(problem, lambda hp: optax.adam(hp["learning_rate"]))
+    result = sweep(loader, trainable=train, validation=None)
+    np.testing.assert_allclose(
+        result.train["loss"], streamed.train["loss"], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        (iter(BATCHES), "run: data ended after 8 batches, 40 are needed"),
+        (
+            Loader([*BATCHES, DATA[:3]]),
+            r"run: batch 8 must be like the first, float32\[8, 4\], "
+            r"got float32\[3, 4\]",
+        ),
+        (
+            Loader([*BATCHES, BATCHES[0].astype(np.float64)]),
+            r"run: batch 8 must be like the first, .*got float64",
+        ),
+    ],
+    ids=["ends early", "a smaller last batch", "another dtype"],
+)
+def test_what_is_wrong_with_a_batch_is_said_and_the_rest_is_kept(batches, message):
+    with pytest.raises(SweepError, match=message) as caught:
+        sweep(batches, segment=4)
+    result = caught.value.result
+    assert not result.complete
+    assert isinstance(caught.value.__cause__, DataError)
+    done = result.updates.max()
+    assert done == 8
+    assert np.isfinite(result.train["loss"][..., :done]).all()
+
+
+def test_an_exception_of_the_iterator_is_the_cause():
+    def failing():
+        yield from BATCHES
+        raise OSError("disk on fire")
+
+    with pytest.raises(SweepError, match="run: data failed at batch 8") as caught:
+        sweep(failing(), segment=4)
+    assert "disk on fire" in str(caught.value.__cause__.__cause__)
+    assert caught.value.result.updates.min() == 8
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        (iter([]), {}, "run: data ended after 0 batches, 40 are needed"),
+        (
+            endless(),
+            {"batch_size": 8},
+            "run: batch_size must be None for an iterable of batches, which has its own",
+        ),
+        (
+            endless(),
+            {"order": "member"},
+            "run: order must be 'seed' for an iterable of batches",
+        ),
+        (
+            iter([(DATA[:4], DATA[:3])]),
+            {},
+            "run: a batch of data must be arrays with equally many examples",
+        ),
+    ],
+    ids=["empty", "batch_size", "order", "unequal lengths"],
+)
+def test_bad_input(data, options, message):
+    with pytest.raises(ValueError, match=message):
+        sweep(data, **options)
+
+
+def test_members_may_read_the_data_in_orders_of_their_own():
+    space = {"learning_rate": np.full(3, 0.1, np.float32)}
+    alike = sweep(space=space).train["loss"]
+    own = sweep(space=space, order="member").train["loss"]
+    np.testing.assert_array_equal(alike[0], alike[1])
+    assert (own[0] != own[1]).any()
+    # The order of member 0 is that of seed 0; chunks don't change any.
+    np.testing.assert_array_equal(own[0], alike[0])
+    chunked = sweep(space=space, order="member", chunk=2).train["loss"]
+    np.testing.assert_array_equal(own, chunked)
