@@ -393,7 +393,7 @@ def test_a_plateau_in_an_nnx_optimizer(form):
     [
         (
             lambda: hyperparams.current_hyperparams(optax.sgd(0.1).init(PARAMS)),
-            "current_hyperparams: opt_state must be the state of an optimizer made by inj",
+            "current_hyperparams: opt_state must be the state of an optimizer made",
         ),
         (
             lambda: hyperparams.set_hyperparams(
@@ -405,7 +405,7 @@ def test_a_plateau_in_an_nnx_optimizer(form):
             lambda: hyperparams.set_hyperparams(
                 hyperparams.inject(optax.sgd, SCHEDULED).init(PARAMS), learning_rate=1
             ),
-            "set_hyperparams: learning_rate must be left alone: learning_rate follows a",
+            "set_hyperparams: learning_rate must be left alone: learning_rate follows",
         ),
         (
             lambda: hyperparams.inject(optax.sgd, {"learning_rat": abs}),

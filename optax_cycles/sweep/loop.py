@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +17,9 @@ from optax_cycles.sweep.batches import ArrayBatches, examples
 from optax_cycles.sweep.check import check_trainable
 from optax_cycles.sweep.checkpoint import CheckpointError, Checkpoints
 from optax_cycles.sweep.divergence import NON_FINITE, Divergence
-from optax_cycles.sweep.engine import build
+from optax_cycles.sweep.engine import Engine, build
 from optax_cycles.sweep.fingerprint import digest_of, problem_digest
-from optax_cycles.sweep.placement import Placement
+from optax_cycles.sweep.placement import Placement, resolve_placement
 from optax_cycles.sweep.record import Record
 from optax_cycles.sweep.result import RESERVED, SweepResult
 from optax_cycles.sweep.space import Space, as_space, check_seeds
@@ -142,9 +143,7 @@ def run(
     init_key, data_key = jax.random.split(_check_key(key))
     _checks.choice("run", "order", order, ("seed", "member"))
     batches = _source(data, batch_size, steps, order, data_key)
-    engine = build(
-        trainable, placement=placement, devices=devices, divergence=divergence
-    )
+    engine = _engine(trainable, resolve_placement(placement, devices), divergence)
     _check_validation(data, validation)
     example = _example(space), batches.example, validation
     check_trainable(trainable, *example)
@@ -192,6 +191,23 @@ def run(
         if isinstance(batches, StreamBatches):
             batches.close()
     return record.result(complete=True)
+
+
+def _engine(
+    trainable: Trainable, placement: Placement, divergence: Divergence
+) -> Engine:
+    """The engine of the last such sweep, with its programs, or a new one."""
+    try:
+        return _last_engines(trainable, placement, divergence)
+    except TypeError:  # something that has no hash
+        return build(trainable, placement=placement, divergence=divergence)
+
+
+@functools.lru_cache(maxsize=4)
+def _last_engines(
+    trainable: Trainable, placement: Placement, divergence: Divergence
+) -> Engine:
+    return build(trainable, placement=placement, divergence=divergence)
 
 
 def _source(

@@ -247,6 +247,9 @@ class Training:
         return np.pad(orders[chunk], (0, missing), "edge")
 
     def _advance(self, lane: Lane, piece: Piece) -> None:
+        stopped = self.record.status[lane.idents] != Status.RUNNING
+        if piece.start and stopped.all():
+            return
         with Timed(self.record.seconds, "train"):
             segment: Segment = self.batches.segment(
                 lane.orders, piece.start, self.segment, piece.length
@@ -265,11 +268,9 @@ class Training:
         rows = len(np.asarray(lane.members.status))
         smaller = rows
         devices = len(self.engine.placement.devices)
-        while len(running) <= smaller // 2 and smaller // 2 % devices == 0:
+        while 0 < len(running) <= smaller // 2 and smaller // 2 % devices == 0:
             smaller //= 2
-            if not smaller:
-                return
-        if smaller == rows or not self._pays(smaller / rows, piece):
+        if not len(running) or smaller == rows or not self._pays(smaller / rows, piece):
             return
         stopped = np.setdiff1d(np.arange(len(lane.idents)), running)
         if self.keep_state:

@@ -23,20 +23,20 @@ from optax_cycles.sweep import checkpoint as checkpoint_module
 OPTIONS = {"chunk": 4, "segment": 7, "horizons": [0, 5, STEPS]}
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     pass
 
 
 def stop_after(updates):
     def progress(now):
         if now.done >= updates:
-            raise Stopped
+            raise StoppedError
 
     return progress
 
 
 def stopped(folder, updates, **options):
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         sweep(
             checkpoint=folder,
             checkpoint_every=0.0,
@@ -104,7 +104,7 @@ def test_a_stream_is_read_up_to_where_it_was(tmp_path):
 
 
 def test_nothing_is_written_before_it_is_due(tmp_path):
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         sweep(checkpoint=tmp_path, progress=stop_after(200), **OPTIONS)
     assert list(tmp_path.iterdir()) == []
 
@@ -215,8 +215,9 @@ SCRIPT = """
     import optax_cycles as oc
     oc.sweep.use_cpu_devices(2)
     from linear import sweep
-    result = sweep(steps=400, chunk=4, segment=10, checkpoint=sys.argv[1],
-                   checkpoint_every=0.0, progress=lambda now: print(now.done, flush=True))
+    options = {{"checkpoint": sys.argv[1], "checkpoint_every": 0.0}}
+    result = sweep(steps=400, chunk=4, segment=10, **options,
+                   progress=lambda now: print(now.done, flush=True))
     np.savez(sys.argv[2], loss=result.train["loss"], x=result.state.params)
 """
 

@@ -55,7 +55,7 @@ def test_an_iterable_that_ends_is_read_again(streamed):
 
 def test_chunks_read_each_batch_once(streamed):
     loader = Loader()
-    assert_same(sweep(loader, chunk=4, segment=7, horizons=[0, 5, STEPS]), streamed)
+    assert_same(sweep(loader, chunk=4, segment=7), streamed)
     assert loader.passes == STEPS // len(BATCHES)
 
 
@@ -89,9 +89,7 @@ def test_batches_of_other_libraries_become_arrays(streamed):
 
     train = oc.trainable(problem, lambda hp: optax.adam(hp["learning_rate"]))
     result = sweep(loader, trainable=train, validation=None)
-    np.testing.assert_allclose(
-        result.train["loss"], streamed.train["loss"], rtol=1e-5
-    )
+    np.testing.assert_allclose(result.train["loss"], streamed.train["loss"], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +137,7 @@ def test_an_exception_of_the_iterator_is_the_cause():
         (
             endless(),
             {"batch_size": 8},
-            "run: batch_size must be None for an iterable of batches, which has its own",
+            "run: batch_size must be None for an iterable of batches, which has its",
         ),
         (
             endless(),

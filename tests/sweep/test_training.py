@@ -1,14 +1,13 @@
 """Chunks that fit, allocations that fail, members that leave."""
 
 import importlib
+from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from linear import DATA, KEY, SPACE, STEPS, assert_same, sweep
+from linear import SPACE, STEPS, assert_same, sweep
 
-import optax_cycles as oc
 from optax_cycles.sweep import Engine, Status
 from optax_cycles.sweep import memory as memory_module
 from optax_cycles.sweep.plan import Piece, plan
@@ -69,7 +68,9 @@ def test_a_failed_allocation_halves_the_chunk(whole, monkeypatch):
         return advance(engine, members, segment)
 
     monkeypatch.setattr(Engine, "advance", limited)
-    with pytest.warns(UserWarning, match="don't fit into memory; going on with") as said:
+    with pytest.warns(
+        UserWarning, match="don't fit into memory; going on with"
+    ) as said:
         result = sweep()
     assert_same(result, whole)
     assert [str(w.message) for w in said] == [
@@ -121,12 +122,9 @@ def test_free_memory_of_the_machine_is_shared_by_its_devices():
     both, one = memory_module.bytes_free(devices), memory_module.bytes_free(devices[:1])
     assert both is not None
     assert 0.4 < both / one < 0.6
-    total = next(
-        int(line.split()[1]) * 1024
-        for line in open("/proc/meminfo")
-        if line.startswith("MemTotal")
-    )
-    assert one < total
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    (total,) = (line.split()[1] for line in lines if line.startswith("MemTotal"))
+    assert one < int(total) * 1024
 
 
 @pytest.mark.parametrize("keep_state", [False, True])
