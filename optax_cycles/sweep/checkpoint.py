@@ -20,7 +20,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optax_cycles._extras import require
 from optax_cycles._typing import PyTree
 from optax_cycles.sweep.fingerprint import differences, digest_of, plain
 
@@ -54,32 +53,17 @@ class Checkpoints:
         fingerprint: Mapping[str, str],
         every: float,
     ) -> None:
-        """Make the folder.
+        """Take a folder that there is.
 
         Args:
           folder: where they are.
           fingerprint: what the sweep is of, by name.
           every: least number of seconds from one to the next.
-
-        Raises:
-          ValueError: if the folder can't be made or written.
-          MissingExtraError: if orbax is not installed.
         """
-        require("orbax.checkpoint", "sweep", "run(checkpoint=...)")
         self.folder = Path(folder).absolute()
         self.fingerprint = dict(fingerprint)
         self.every = every
         self._last = time.monotonic()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            trial = self.folder / ".trial"
-            trial.write_text("")
-            trial.unlink()
-        except OSError as error:
-            raise ValueError(
-                "run: checkpoint must be a folder that can be written, got "
-                f"{os.fspath(folder)!r} ({error.strerror})"
-            ) from None
 
     @property
     def is_due(self) -> bool:
@@ -108,16 +92,26 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def load(self) -> Saved | None:
-        """The newest checkpoint that is whole, or None.
+        """The newest checkpoint that is whole, or None; raises as `newest` does."""
+        found = self.newest()
+        return found[1] if found else None
+
+    def read(self, number: int) -> Saved:
+        """The checkpoint of this number."""
+        folder = self.folder / f"{number:09d}"
+        manifest = json.loads((folder / _MANIFEST).read_text())
+        self._check_same(folder, manifest)
+        return _read(folder, manifest)
+
+    def newest(self) -> tuple[int, Saved] | None:
+        """The newest checkpoint that is whole and its number, or None.
 
         Raises:
           ValueError: if it is of another sweep; says what differs.
         """
         for folder in reversed(self._numbered()):
             try:
-                manifest = json.loads((folder / _MANIFEST).read_text())
-                self._check_same(folder, manifest)
-                return _read(folder, manifest)
+                return int(folder.name), self.read(int(folder.name))
             except _OtherSweepError as error:
                 raise ValueError(str(error)) from None
             except Exception as error:
@@ -148,11 +142,23 @@ class _OtherSweepError(ValueError):
     """A checkpoint whose fingerprint differs."""
 
 
-def _write(folder: Path, fingerprint: Mapping[str, str], saved: Saved) -> None:
+def _checkpointer() -> Any:
+    """Reads and writes in this process alone; others are not waited for."""
     import orbax.checkpoint as ocp
 
+    this = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=this,
+        active_processes={this},
+        barrier_sync_key_prefix=f"process{this}",
+    )
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
+
+
+def _write(folder: Path, fingerprint: Mapping[str, str], saved: Saved) -> None:
     folder.mkdir()
-    with ocp.PyTreeCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
         checkpointer.save(folder / _ARRAYS, saved.arrays)
     manifest = {
         "format": FORMAT,
@@ -167,9 +173,7 @@ def _write(folder: Path, fingerprint: Mapping[str, str], saved: Saved) -> None:
 
 
 def _read(folder: Path, manifest: Mapping[str, Any]) -> Saved:
-    import orbax.checkpoint as ocp
-
-    with ocp.PyTreeCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
         read = checkpointer.restore(folder / _ARRAYS)
     arrays = {name: np.asarray(read[name]) for name in manifest["digests"]}
     for name, digest in manifest["digests"].items():

@@ -30,6 +30,7 @@ from optax_cycles.sweep.placement import (
     resolve_placement,
     update_members,
 )
+from optax_cycles.sweep.processes import Processes, put
 from optax_cycles.sweep.program import Program, compile_together
 from optax_cycles.sweep.space import Space, as_space, check_seeds
 from optax_cycles.sweep.trainable import Trainable, initial_state
@@ -42,6 +43,7 @@ class Engine:
       trainable: what is trained.
       placement: how members are laid out over devices.
       divergence: when a member is stopped.
+      processes: the processes that the devices belong to.
     """
 
     def __init__(
@@ -51,34 +53,64 @@ class Engine:
         self.trainable = trainable
         self.placement = placement
         self.divergence = divergence
+        self.processes = Processes(placement.devices)
         mesh = placement.mesh
         self._each = NamedSharding(mesh, P("members"))
         self._all = NamedSharding(mesh, P())
+        # How members lie between programs; see `_find_layout`.
+        self._layout: PyTree = self._each
 
-        def program(over: Any, one: Any, **how: Any) -> Program:
+        def program(over: Any, one: Any, pin: Any, **how: Any) -> Program:
             def local(members: PyTree, shared: PyTree) -> PyTree:
                 return over(lambda member: one(member, shared))(members)
 
-            return Program(
-                jax.shard_map(
-                    local,
-                    mesh=mesh,
-                    in_specs=(P("members"), P()),
-                    out_specs=P("members"),
-                    # Members never exchange anything, so nothing needs tracking.
-                    check_vma=False,
-                ),
-                **how,
+            mapped = jax.shard_map(
+                local,
+                mesh=mesh,
+                in_specs=(P("members"), P()),
+                out_specs=P("members"),
+                axis_names={"members"},
+                # Members never exchange anything, so nothing needs tracking.
+                check_vma=False,
             )
+            return Program(lambda *args: pin(mapped(*args)), **how)
 
         each = over_members(placement.inside)
         update = update_members(placement.inside)
         # Initialisation runs once; on a CPU most of its time would be compilation.
         on_cpu = placement.devices[0].platform == "cpu"
         options = {"xla_backend_optimization_level": 1} if on_cpu else {}
-        self._init = program(each, self._init_member, options=options)
-        self._advance = program(update, self._advance_member, donate=(0,))
-        self._evaluate = program(each, self._evaluate_member)
+        self._init = program(each, self._init_member, self._pin_new, options=options)
+        self._advance = program(
+            update, self._advance_member, self._pin_advanced, donate=(0,)
+        )
+        self._evaluate = program(each, self._evaluate_member, self._pin)
+
+    def _pin(self, out: PyTree, layout: PyTree = None) -> PyTree:
+        """What a program returns, laid out as the next one takes it.
+
+        Along all axes but `members` the compiler would choose.
+        """
+        if self.placement.grid is None:
+            return out
+        layout = self._each if layout is None else layout
+        return jax.lax.with_sharding_constraint(out, layout)
+
+    def _pin_new(self, members: Members) -> Members:
+        if self.placement.splits_state:
+            pinned: Members = self._pin(members._replace(state=None))
+            return pinned._replace(state=members.state)
+        return self._pin(members)
+
+    def _pin_advanced(self, out: tuple[Members, Metrics]) -> tuple[Members, Metrics]:
+        members, metrics = out
+        return self._pin(members, self._layout), self._pin(metrics)
+
+    def _find_layout(self) -> None:
+        """Lay states out as initialisation leaves them, where that is up to it."""
+        if self.placement.splits_state and self._layout is self._each:
+            self._init.compile()
+            self._layout = next(iter(self._init.compiled.values())).output_shardings
 
     @property
     def compiles(self) -> dict[str, int]:
@@ -128,6 +160,7 @@ class Engine:
         """
         start = self._start(hparams, size, idents, order)
         members: Members = self._init(start, self.place(key))
+        self._find_layout()
         return members
 
     def prepare(
@@ -155,11 +188,14 @@ class Engine:
           The shapes and dtypes of the population.
         """
         shapes: Members = self._init.lower(self._start(hparams, size), self.place(key))
-        members = jax.tree.map(self._on_members, shapes)
+        self._find_layout()
+        members = self._on_members(shapes)
         self._advance.lower(members, self.place(segment))
         if batch is not None:
             self._evaluate.lower(members, self.place(batch))
-        compile_together(list(self._programs().values()))
+        # Processes may exchange what they compile, so they keep to one order.
+        at_once = 1 if self.processes.many else len(self._programs())
+        compile_together(list(self._programs().values()), at_once)
         return shapes
 
     @property
@@ -168,8 +204,16 @@ class Engine:
         last = [list(p.compiled.values())[-1:] for p in self._programs().values()]
         return max((bytes_needed(c) for found in last for c in found), default=0)
 
-    def _on_members(self, shape: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=self._each)
+    def _on_members(self, shapes: PyTree) -> PyTree:
+        """The shapes, laid out as members are."""
+
+        def placed(sharding: Any, below: PyTree) -> PyTree:
+            return jax.tree.map(
+                lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding),
+                below,
+            )
+
+        return jax.tree.map(placed, self._layout, shapes)
 
     def _start(
         self,
@@ -181,11 +225,11 @@ class Engine:
         """What `_init_member` starts from, laid out over the devices."""
         flat = as_space("init", hparams).members()
         count = len(next(iter(flat.values())))
-        devices = len(self.placement.devices)
+        parts = self.placement.parts
         if size is None:
-            size = devices * math.ceil(count / devices)
-        if size < count or size % devices:
-            wanted = f"at least {count} and a multiple of {devices} device(s)"
+            size = parts * math.ceil(count / parts)
+        if size < count or size % parts:
+            wanted = f"at least {count} and a multiple of {parts}, for the devices"
             _checks.fail("init", "size", wanted, size)
         rows = np.minimum(np.arange(size), count - 1)
         padding = np.arange(size) >= count
@@ -202,7 +246,7 @@ class Engine:
                 np.where(padding, Status.PADDING, Status.RUNNING), jnp.int32
             ),
         }
-        return jax.device_put(start, self._each)
+        return put(start, self._each)
 
     def _init_member(self, start: dict[str, Any], key: Key) -> Members:
         init_key, stream = jax.random.split(jax.random.fold_in(key, start["seed"]))
@@ -222,14 +266,12 @@ class Engine:
           rows: which of its rows to take.
           size: rows to make, a multiple of the devices; those beyond are padding.
         """
-        some = np.resize(rows, size)
+        some = np.resize(rows, size).astype(np.int32)
         padding = np.arange(size) >= len(rows)
-        taken = jax.tree.map(lambda leaf: jnp.asarray(leaf)[some], members)
-        taken = taken._replace(
-            ident=jnp.where(padding, -1, taken.ident),
-            status=jnp.where(padding, jnp.int32(Status.PADDING), taken.status),
+        members = put(members, self._layout)
+        smaller: Members = jax.jit(_taken, out_shardings=self._layout)(
+            members, some, padding
         )
-        smaller: Members = jax.device_put(taken, self._each)
         return smaller
 
     def advance(self, members: Members, segment: Segment) -> tuple[Members, Metrics]:
@@ -244,13 +286,14 @@ class Engine:
           where no update was made (beyond `segment.length`, after divergence, in
           padding).
         """
-        members = jax.device_put(members, self._each)
+        self.placement.check_batch("advance", np.shape(segment.indices)[-1])
+        members = put(members, self._layout)
         out: tuple[Members, Metrics] = self._advance(members, self.place(segment))
         return out
 
     def place(self, data: PyTree) -> PyTree:
         """`data` on every device; nothing is copied that is there already."""
-        return jax.device_put(data, self._all)
+        return put(data, self._all)
 
     def _advance_member(
         self, member: Members, segment: Segment
@@ -289,7 +332,7 @@ class Engine:
         self, member: Members, segment: Segment, position: Array
     ) -> tuple[Members, Metrics]:
         """One update of a running member."""
-        batch = batch_at(segment, member.order, position)
+        batch = self.placement.split(batch_at(segment, member.order, position))
         key = jax.random.fold_in(member.key, member.step)
         state, metrics = self.trainable.step(member.state, member.hparams, batch, key)
         metrics = {name: _as_float(value) for name, value in metrics.items()}
@@ -315,18 +358,27 @@ class Engine:
         """
         if self.trainable.evaluate is None:
             raise ValueError("evaluate: the trainable has no evaluate function")
-        members = jax.device_put(members, self._each)
+        members = put(members, self._layout)
         out: Metrics = self._evaluate(members, self.place(batch))
         return out
 
     def _evaluate_member(self, member: Members, batch: Batch) -> Metrics:
         assert self.trainable.evaluate is not None
         running = member.status == Status.RUNNING
-        metrics = self.trainable.evaluate(member.state, batch)
+        metrics = self.trainable.evaluate(member.state, self.placement.split(batch))
         return {
             name: jnp.where(running, _as_float(value), jnp.nan)
             for name, value in metrics.items()
         }
+
+
+def _taken(members: Members, rows: Array, padding: Array) -> Members:
+    """The members at some rows, those of padding marked as such."""
+    taken: Members = jax.tree.map(lambda leaf: leaf[rows], members)
+    return taken._replace(
+        ident=jnp.where(padding, -1, taken.ident),
+        status=jnp.where(padding, jnp.int32(Status.PADDING), taken.status),
+    )
 
 
 def _as_float(value: Any) -> Array:
@@ -341,6 +393,7 @@ def build(
     *,
     placement: Placement | str = "auto",
     devices: Sequence[jax.Device] | None = None,
+    mesh: jax.sharding.Mesh | None = None,
     divergence: Divergence = NON_FINITE,
 ) -> Engine:
     """Make an engine for a trainable.
@@ -349,15 +402,21 @@ def build(
       trainable: one member's training; see `oc.trainable`.
       placement: `"auto"` (members one after another on each CPU device, side by
         side on a GPU or TPU), `"map"`, `"vmap"`, or a `Placement`.
-      devices: the devices that share a population; by default all of them.
+      devices: the devices that share a population; by default all of them, those of
+        other processes included.
+      mesh: instead of `devices`, a mesh of them with an axis `members`, so that a
+        member spans several devices. An axis `data` shares out the examples of each
+        batch. Any other is the trainable's, which lays out its state and its
+        activations over it with `jax.lax.with_sharding_constraint`.
       divergence: when a member is stopped; see `Divergence`.
 
     Returns:
       An `Engine` with `init`, `advance` and `evaluate`.
 
     Raises:
-      TypeError: if `trainable` is not a `Trainable`.
-      ValueError: if the placement is unknown or the rule's numbers make no sense.
+      TypeError: if `trainable` is not a `Trainable`, or `mesh` not a mesh.
+      ValueError: if the placement is unknown, the mesh has no axis `members`, devices
+        are given twice, or the rule's numbers make no sense.
 
     Examples:
       >>> import jax, jax.numpy as jnp, optax, optax_cycles as oc
@@ -377,4 +436,4 @@ def build(
     if not isinstance(trainable, Trainable):
         _checks.fail_type("build", "trainable", "a Trainable", trainable)
     check_divergence("build", divergence)
-    return Engine(trainable, resolve_placement(placement, devices), divergence)
+    return Engine(trainable, resolve_placement(placement, devices, mesh), divergence)

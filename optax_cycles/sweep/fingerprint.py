@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from optax_cycles._typing import Batch, Hparams, PyTree
+from optax_cycles.sweep.processes import whole
 from optax_cycles.sweep.trainable import Trainable, initial_state
 
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
@@ -28,11 +29,11 @@ def digest_of(tree: PyTree) -> str:
 
 
 def plain(leaf: Any) -> np.ndarray:
-    """A leaf as a NumPy array; a key as its numbers."""
+    """All of a leaf as a NumPy array; a key as its numbers."""
     is_array = isinstance(leaf, jax.Array)
     if is_array and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
-    return np.asarray(leaf)
+    return np.asarray(whole(leaf))
 
 
 def problem_digest(

@@ -15,7 +15,8 @@ from optax_cycles import _checks
 from optax_cycles._typing import Batch, Key, PyTree
 from optax_cycles.sweep.batches import ArrayBatches, examples
 from optax_cycles.sweep.check import check_trainable
-from optax_cycles.sweep.checkpoint import CheckpointError, Checkpoints
+from optax_cycles.sweep.checkpoint import CheckpointError
+from optax_cycles.sweep.checkpoint_shared import open_checkpoints
 from optax_cycles.sweep.divergence import NON_FINITE, Divergence
 from optax_cycles.sweep.engine import Engine, build
 from optax_cycles.sweep.fingerprint import digest_of, problem_digest
@@ -63,6 +64,7 @@ def run(
     horizons: Sequence[int] | None = None,
     placement: Placement | str = "auto",
     devices: Sequence[jax.Device] | None = None,
+    mesh: jax.sharding.Mesh | None = None,
     chunk: int | str = "auto",
     segment: int | None = None,
     divergence: Divergence = NON_FINITE,
@@ -94,6 +96,7 @@ def run(
         `steps`; by default `[steps]`.
       placement: see `build`.
       devices: see `build`.
+      mesh: see `build`. The size of its axis `data` divides `batch_size`.
       chunk: members trained at a time; by default all of them, or as many as fit into
         the free memory. A larger population takes several rounds, with the same
         results; if an allocation fails all the same, the chunks are halved.
@@ -103,9 +106,11 @@ def run(
       divergence: when a member is stopped.
       keep_state: whether the result holds every member's final state.
       checkpoint: a folder to save the sweep in after segments. The same call goes on
-        from there, bit for bit, after whatever stopped the process.
+        from there, bit for bit, after whatever stopped the process. Of many processes
+        the first writes it, and all read it.
       checkpoint_every: least seconds from one checkpoint to the next.
-      progress: called with a `Progress` at the start and after each segment.
+      progress: called with a `Progress` at the start and after each segment; of many
+        processes, on the first only.
 
     Returns:
       A `SweepResult`.
@@ -143,14 +148,20 @@ def run(
     init_key, data_key = jax.random.split(_check_key(key))
     _checks.choice("run", "order", order, ("seed", "member"))
     batches = _source(data, batch_size, steps, order, data_key)
-    engine = _engine(trainable, resolve_placement(placement, devices), divergence)
+    layout = resolve_placement(placement, devices, mesh)
+    layout.check_batch("run", jax.tree.leaves(batches.example)[0].shape[0])
+    engine = _engine(trainable, layout, divergence)
     _check_validation(data, validation)
     example = _example(space), batches.example, validation
-    check_trainable(trainable, *example)
+    with layout.tracing():
+        check_trainable(trainable, *example)
     checkpoints = None
-    if checkpoint is not None:
+    processes = engine.processes
+    if checkpoint is not None or processes.many:
+        with layout.tracing():
+            problem = problem_digest(trainable, *example)
         setting = {
-            "problem": problem_digest(trainable, *example),
+            "problem": problem,
             "space": _space_digest(space),
             "data": batches.digest,
             "validation": digest_of(validation),
@@ -163,7 +174,12 @@ def run(
             "keep_state": str(keep_state),
             "jax": jax.__version__,
         }
-        checkpoints = Checkpoints(checkpoint, setting, checkpoint_every)
+        others = {"chunk": str(chunk), "checkpoint": str(checkpoint is not None)}
+        processes.check_same("run", setting | others)
+        if checkpoint is not None:
+            checkpoints = open_checkpoints(
+                processes, checkpoint, setting, checkpoint_every
+            )
     as_source(batches, engine)
     record = Record(space, steps, horizons)
     training = Training(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -10,11 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import PartitionSpec as P
 
 from optax_cycles import _checks
-from optax_cycles._typing import PyTree
+from optax_cycles._typing import Batch, PyTree
 
 Inside = Literal["map", "vmap"]
+# The axes of a mesh that the engine knows: members share out the one, the examples of
+# each batch the other.
+MEMBERS, DATA = "members", "data"
 
 
 class Placement(NamedTuple):
@@ -24,43 +29,117 @@ class Placement(NamedTuple):
       inside: `"map"` trains the members of a device one after another, so that one
         member's weights stay in a core's cache; `"vmap"` trains them side by side,
         which is what fills a GPU or a TPU.
-      devices: the devices that share the population, one part each.
+      devices: the devices that share the population.
+      grid: the mesh of these devices, where a member spans several of them; by
+        default each device trains members of its own.
     """
 
     inside: Inside
     devices: tuple[jax.Device, ...]
+    grid: jax.sharding.Mesh | None = None
 
     @property
     def mesh(self) -> jax.sharding.Mesh:
-        """The mesh with one axis, `members`."""
-        return jax.sharding.Mesh(np.array(self.devices), ("members",))
+        """The mesh of the devices; one of its axes is `members`."""
+        if self.grid is not None:
+            return self.grid
+        return jax.sharding.Mesh(np.array(self.devices), (MEMBERS,))
+
+    @property
+    def parts(self) -> int:
+        """Parts that a population is divided into."""
+        return int(self.mesh.shape[MEMBERS])
+
+    @property
+    def batch_parts(self) -> int:
+        """Parts that each batch is divided into."""
+        return int(self.mesh.shape.get(DATA, 1))
+
+    @property
+    def splits_state(self) -> bool:
+        """Whether there are axes over which a trainable may lay out its state."""
+        return not {MEMBERS, DATA}.issuperset(self.mesh.axis_names)
+
+    def split(self, batch: Batch) -> Batch:
+        """A traced batch, its examples shared out over the `data` axis."""
+        if DATA not in self.mesh.axis_names:
+            return batch
+        return lax.with_sharding_constraint(batch, P(DATA))
+
+    def check_batch(self, function: str, size: int) -> None:
+        """Check that batches of this size can be divided."""
+        if size % self.batch_parts:
+            expected = f"a multiple of {self.batch_parts}, the mesh's data axis"
+            _checks.fail(function, "batch_size", expected, size)
+
+    def tracing(self) -> contextlib.AbstractContextManager[Any]:
+        """Where functions that name the mesh's axes can be traced."""
+        if self.grid is None:
+            return contextlib.nullcontext()
+        return jax.sharding.use_abstract_mesh(self.grid.abstract_mesh)
 
 
 def resolve_placement(
-    placement: Placement | str, devices: Sequence[jax.Device] | None = None
+    placement: Placement | str,
+    devices: Sequence[jax.Device] | None = None,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Placement:
     """The placement that `placement` names.
 
     Args:
       placement: `"auto"`, `"map"`, `"vmap"`, or a `Placement`. `"auto"` takes
         `"map"` on a CPU and `"vmap"` elsewhere.
-      devices: the devices to use; all of this process's by default.
+      devices: the devices to use; all those of all processes by default.
+      mesh: a mesh of devices with an axis `members`, instead of `devices`.
 
     Raises:
-      ValueError: for another name, an empty list of devices, or `devices` beside a
-        `Placement`, which has its own.
+      ValueError: for another name, an empty list of devices, a mesh without
+        `members`, or if the devices are given twice, by two of the arguments.
+      TypeError: if `mesh` is not a mesh.
     """
+    if mesh is not None:
+        return _over_mesh(placement, devices, mesh)
     if isinstance(placement, Placement):
         if devices is not None:
             raise ValueError("build: devices are given twice, the placement has some")
         return placement
     _checks.choice("build", "placement", placement, ("auto", "map", "vmap"))
-    chosen = tuple(jax.local_devices() if devices is None else devices)
+    chosen = tuple(jax.devices() if devices is None else devices)
     if not chosen:
         _checks.fail("build", "devices", "a non-empty sequence of devices", devices)
+    return Placement(_inside(placement, chosen[0]), chosen)
+
+
+def _inside(placement: str, device: jax.Device) -> Inside:
     if placement == "auto":
-        placement = "map" if chosen[0].platform == "cpu" else "vmap"
-    return Placement("map" if placement == "map" else "vmap", chosen)
+        return "map" if device.platform == "cpu" else "vmap"
+    return "map" if placement == "map" else "vmap"
+
+
+def _over_mesh(
+    placement: Placement | str,
+    devices: Sequence[jax.Device] | None,
+    mesh: jax.sharding.Mesh,
+) -> Placement:
+    if not isinstance(mesh, jax.sharding.Mesh):
+        _checks.fail_type("build", "mesh", "a jax.sharding.Mesh", mesh)
+    for name, is_given in (
+        ("devices", devices is not None),
+        ("a Placement", isinstance(placement, Placement)),
+    ):
+        if is_given:
+            raise ValueError(
+                f"build: {name} can't be given besides a mesh, which has"
+                " devices of its own"
+            )
+    if MEMBERS not in mesh.axis_names:
+        expected = "a mesh with an axis named 'members'"
+        _checks.fail("build", "mesh", expected, mesh.axis_names)
+    _checks.choice("build", "placement", placement, ("auto", "map", "vmap"))
+    # All axes but `members` are the compiler's, however the mesh was made.
+    mesh = jax.sharding.Mesh(mesh.devices, mesh.axis_names)
+    chosen = tuple(mesh.devices.flat)
+    return Placement(_inside(str(placement), chosen[0]), chosen, mesh)
 
 
 def over_members(inside: Inside) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -71,9 +71,9 @@ class Program:
         self.compile_seconds += time.perf_counter() - start
 
 
-def compile_together(programs: Sequence[Program]) -> None:
-    """Compile what several programs have lowered, on as many cores."""
-    with ThreadPoolExecutor(len(programs)) as threads:
+def compile_together(programs: Sequence[Program], at_once: int) -> None:
+    """Compile what several programs have lowered, some of them `at_once`."""
+    with ThreadPoolExecutor(at_once) as threads:
         list(threads.map(Program.compile, programs))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from optax_cycles._typing import Metrics, PyTree
 from optax_cycles.sweep.members import Members
+from optax_cycles.sweep.processes import whole
 from optax_cycles.sweep.result import SweepResult, versions
 from optax_cycles.sweep.space import Space
 
@@ -40,31 +41,32 @@ class Record:
             if name not in into:
                 shape = (len(self.status), columns)
                 into[name] = np.full(shape, np.nan, values.dtype)
-            into[name][idents, at] = np.asarray(values)[: len(idents)]
+            into[name][idents, at] = values[: len(idents)]
 
     def trained(
         self, idents: np.ndarray, start: int, length: int, metrics: Metrics
     ) -> None:
         """Take in a segment's metrics `[rows, segment]`, `length` of them real."""
-        real = {name: np.asarray(v)[:, :length] for name, v in metrics.items()}
+        real = {name: _read(v)[:, :length] for name, v in metrics.items()}
         at = slice(start, start + length)
         self._put(self.train, self.steps, idents, at, real)
 
     def evaluated(self, idents: np.ndarray, horizon: int, metrics: Metrics) -> None:
         """Take in an evaluation's metrics `[rows]`."""
         at = self.horizons.index(horizon)
-        self._put(self.validation, len(self.horizons), idents, at, metrics)
+        read = {name: _read(v) for name, v in metrics.items()}
+        self._put(self.validation, len(self.horizons), idents, at, read)
 
     def reached(self, idents: np.ndarray, members: Members) -> None:
         """Take in how far the members have come."""
-        self.status[idents] = np.asarray(members.status)[: len(idents)]
-        self.updates[idents] = np.asarray(members.step)[: len(idents)]
+        self.status[idents] = _read(members.status)[: len(idents)]
+        self.updates[idents] = _read(members.step)[: len(idents)]
 
     def keep_state(
         self, idents: np.ndarray, members: Members, rows: np.ndarray | slice
     ) -> None:
         """Take in the final states of the members at some rows."""
-        state = jax.tree.map(lambda leaf: leaf[rows], members.state)
+        state = jax.tree.map(lambda leaf: whole(leaf)[rows], members.state)
         self.states.append((idents, state))
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -112,6 +114,11 @@ class Record:
         idents, states = zip(*self.states, strict=True)
         rows = np.argsort(np.concatenate(idents))
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[rows], *states)
+
+
+def _read(leaf: Any) -> np.ndarray:
+    """All of an array of numbers, in the host's memory."""
+    return np.asarray(whole(leaf))
 
 
 class Timed:

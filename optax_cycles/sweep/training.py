@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -13,11 +14,18 @@ import numpy as np
 
 from optax_cycles._typing import Batch, Key
 from optax_cycles.sweep.batches import ArrayBatches, Segment
-from optax_cycles.sweep.checkpoint import Checkpoints, Saved, flatten, unflatten
+from optax_cycles.sweep.checkpoint import (
+    Checkpoints,
+    Saved,
+    flatten,
+    unflatten,
+)
+from optax_cycles.sweep.checkpoint_shared import SharedCheckpoints
 from optax_cycles.sweep.engine import Engine
 from optax_cycles.sweep.members import Members, Status
 from optax_cycles.sweep.memory import USABLE, bytes_free, is_out_of_memory
 from optax_cycles.sweep.plan import Piece, chunks_of, plan
+from optax_cycles.sweep.processes import whole
 from optax_cycles.sweep.record import Record, Timed
 from optax_cycles.sweep.streams import StreamBatches
 
@@ -59,7 +67,7 @@ class Training:
       segment: updates in one compiled program.
       order: whose order of the data a member reads, `"seed"` or `"member"`.
       keep_state: whether final states are recorded.
-      progress: called after each piece.
+      progress: called after each piece, on the first process.
       checkpoints: where it is saved, if anywhere.
     """
 
@@ -74,7 +82,7 @@ class Training:
     order: str
     keep_state: bool
     progress: Callable[[Progress], None] | None
-    checkpoints: Checkpoints | None
+    checkpoints: Checkpoints | SharedCheckpoints | None
 
     def __post_init__(self) -> None:
         self.lanes: dict[int, Lane] = {}
@@ -116,13 +124,15 @@ class Training:
 
     def _is_too_large(self) -> bool:
         """Whether a chunk does not fit; it is smaller then."""
-        needed = self.engine.bytes_needed
-        free = bytes_free(self.engine.placement.devices)
-        devices = len(self.engine.placement.devices)
-        if free is None or needed <= USABLE * free or self.size == devices:
+        needed, processes = self.engine.bytes_needed, self.engine.processes
+        free = bytes_free(processes.local_devices)
+        share = USABLE * free / needed if free is not None and needed else math.inf
+        share = float(processes.each(share).min())
+        parts = self.engine.placement.parts
+        if share >= 1 or self.size == parts:
             return False
-        fitting = int(self.size * USABLE * free / needed)
-        self._divide(max(devices, fitting - fitting % devices))
+        fitting = int(self.size * share)
+        self._divide(max(parts, fitting - fitting % parts))
         return True
 
     def _compile(self) -> None:
@@ -153,9 +163,11 @@ class Training:
 
     def _can_halve(self, piece: Piece) -> bool:
         """Whether the chunk can be trained anew in two, its batches read again."""
-        smallest = self.size == len(self.engine.placement.devices)
+        smallest = self.size == self.engine.placement.parts
         streams = isinstance(self.batches, StreamBatches)
-        return not smallest and (piece.start == 0 or not streams)
+        # Of many processes, the others wait where this one failed.
+        alone = not self.engine.processes.many
+        return alone and not smallest and (piece.start == 0 or not streams)
 
     def _halve(self, piece: Piece) -> None:
         before, streams = self.size, isinstance(self.batches, StreamBatches)
@@ -265,10 +277,10 @@ class Training:
         One after another, stopped members cost nothing; side by side, as much as any.
         """
         running = np.flatnonzero(self.record.status[lane.idents] == Status.RUNNING)
-        rows = len(np.asarray(lane.members.status))
+        rows = lane.members.status.shape[0]
         smaller = rows
-        devices = len(self.engine.placement.devices)
-        while 0 < len(running) <= smaller // 2 and smaller // 2 % devices == 0:
+        parts = self.engine.placement.parts
+        while 0 < len(running) <= smaller // 2 and smaller // 2 % parts == 0:
             smaller //= 2
         if not len(running) or smaller == rows or not self._pays(smaller / rows, piece):
             return
@@ -285,7 +297,8 @@ class Training:
         each = self.record.seconds["train"] / max(self.position + 1, 1)
         left = (self.record.steps - piece.stop) / self.segment
         saved = (1 - share) * left * each
-        return saved > self.engine.compile_seconds["advance"]
+        pays = saved > self.engine.compile_seconds["advance"]
+        return bool(self.engine.processes.first(pays))
 
     def _evaluate(self, lane: Lane, horizon: int) -> None:
         with Timed(self.record.seconds, "evaluate"):
@@ -293,7 +306,7 @@ class Training:
             self.record.evaluated(lane.idents, horizon, metrics)
 
     def _report(self) -> None:
-        if self.progress is not None:
+        if self.progress is not None and self.engine.processes.is_first:
             total = self.record.space.size * self.record.steps
             self.progress(Progress(self.done, total))
 
@@ -301,13 +314,13 @@ class Training:
 def _on_host(leaf: Any) -> Any:
     """A copy in the host's memory, which no device frees; keys stay where they are."""
     is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return leaf if is_key else np.array(leaf)
+    return leaf if is_key else np.array(whole(leaf))
 
 
 def rows_of(engine: Engine, members: int) -> int:
-    """Rows of a chunk of so many members: a multiple of the devices."""
-    devices = len(engine.placement.devices)
-    return devices * -(-members // devices)
+    """Rows of a chunk of so many members: as many for each part of the devices."""
+    parts = engine.placement.parts
+    return parts * -(-members // parts)
 
 
 def as_source(source: Any, engine: Engine) -> None:

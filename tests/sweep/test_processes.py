@@ -1,0 +1,106 @@
+"""Two processes of two devices each compute what one process of four does."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PROGRAM = Path(__file__).with_name("process_program.py")
+CASES = ["ten", "eight", "vmap", "stream", "dropped"]
+
+pytestmark = pytest.mark.slow
+
+
+def start(folder, processes, devices, **more):
+    """Start processes that make one call; they write `<process>.npz`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"processes": processes, "port": port, "devices": devices, **more}
+    started = []
+    for process in range(processes):
+        out = str(folder / f"{process}.npz")
+        setting = json.dumps({"process": process, "out": out, **shared})
+        with (folder / f"{process}.err").open("w") as errors:
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, str(PROGRAM), setting],
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                )
+            )
+    return started
+
+
+def finished(folder, started):
+    """The arrays of each process, and what it says of itself."""
+    for number, process in enumerate(started):
+        process.communicate(timeout=120)
+        assert process.returncode == 0, (folder / f"{number}.err").read_text()
+    found = [np.load(folder / f"{number}.npz") for number in range(len(started))]
+    return found, [json.loads(str(arrays["known"])) for arrays in found]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one")
+    (arrays,), _ = finished(folder, start(folder, 1, 4))
+    return arrays
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    return finished(folder, start(folder, 2, 2))
+
+
+@pytest.mark.parametrize("process", [0, 1])
+@pytest.mark.parametrize("case", CASES)
+def test_every_process_has_the_whole_result_bit_for_bit(one, two, case, process):
+    arrays = two[0][process]
+    for name in ("train", "validation", "x", "status", "updates"):
+        expected = one[f"{case}.{name}"]
+        np.testing.assert_array_equal(arrays[f"{case}.{name}"], expected)
+    assert np.isfinite(one[f"{case}.validation"]).any()
+
+
+def test_the_devices_of_all_processes_are_used(two):
+    assert [known["devices"] for known in two[1]] == [4, 4]
+
+
+def test_processes_that_differ_are_all_told_in_what(two):
+    expected = (
+        "run: the processes differ in data, segment; each must make the same call "
+        "with the same values"
+    )
+    assert [known["refused"] for known in two[1]] == [expected] * 2
+
+
+def test_killed_processes_go_on_together_bit_for_bit(tmp_path):
+    checkpoints = str(tmp_path / "saved")
+    killed = start(tmp_path, 2, 2, folder=checkpoints)
+    for _ in range(25):
+        assert killed[0].stdout.readline(), (tmp_path / "0.err").read_text()
+    for process in killed:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    arrays, known = finished(tmp_path, start(tmp_path, 2, 2, folder=checkpoints))
+    # Only the first process reports, and it began where the killed ones were.
+    assert known[1]["seen"] == []
+    assert min(known[0]["seen"][1:]) >= 20 * 4 * 10
+    assert known[0]["seen"][-1] == 10 * 400
+    (tmp_path / "one").mkdir()
+    straight = start(tmp_path / "one", 1, 4, folder=str(tmp_path / "other"))
+    (expected,), _ = finished(tmp_path / "one", straight)
+    for name in ("train", "validation", "x"):
+        for found in arrays:
+            np.testing.assert_array_equal(
+                found[f"saved.{name}"], expected[f"saved.{name}"]
+            )
