@@ -1,5 +1,6 @@
 """One of several processes that share sweeps; `test_processes.py` starts them."""
 
+import itertools
 import json
 import sys
 from unittest import mock
@@ -19,7 +20,7 @@ def straight(sweep, linear):
     yield "eight", sweep(space=eight, chunk=4, **options)
     yield "vmap", sweep(placement="vmap", **options)
     batches = [linear.DATA[:8] + i for i in range(5)]
-    yield "stream", sweep(batches, chunk=4, **options)
+    yield "stream", sweep(itertools.cycle(batches), chunk=4, **options)
     diverging = oc.sweep.zip(learning_rate=[1e38] * 6 + [0.1, 0.01])
     with mock.patch.object(Training, "_pays", return_value=True):
         result = sweep(space=diverging, placement="vmap", trainable=sgd(), **options)
@@ -44,7 +45,7 @@ def refused(sweep, linear):
 
 
 def saved(sweep, folder):
-    """One sweep that is saved after each segment."""
+    """One sweep that is saved after each segment, if there is a folder."""
     seen = []
 
     def progress(now):
@@ -52,10 +53,10 @@ def saved(sweep, folder):
         print(now.done, flush=True)
 
     result = sweep(
-        steps=400,
+        steps=120,
         chunk=4,
         segment=10,
-        checkpoint=folder,
+        checkpoint=folder or None,
         checkpoint_every=0.0,
         progress=progress,
     )

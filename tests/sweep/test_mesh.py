@@ -8,14 +8,17 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 from linear import DATA, TRAIN, assert_same, sweep
 from mesh_program import STEPS
+from test_checkpoint import OPTIONS, stopped
 
 import optax_cycles as oc
 from optax_cycles.sweep import Placement
 from optax_cycles.sweep.placement import resolve_placement
 
 PROGRAM = Path(__file__).with_name("mesh_program.py")
+FIRST = jax.devices()[0]
 INSIDE = ["map", "vmap"]
 SPANNING = [f"{axis}-{inside}" for axis in ("data", "model") for inside in INSIDE]
 SPANNING.append("both")
@@ -92,6 +95,35 @@ def test_a_whole_sweep_runs_over_a_mesh_in_chunks(eight):
         )
 
 
+def over(*names, shape=(1, 2)):
+    return jax.sharding.Mesh(np.array(jax.devices()).reshape(shape), names)
+
+
+def test_the_examples_of_a_batch_are_shared_out():
+    spread, alone = sweep(mesh=over("members", "data")), sweep(devices=[FIRST])
+    for found, expected in (
+        (spread.train["loss"], alone.train["loss"]),
+        (spread.validation["loss"], alone.validation["loss"]),
+        (spread.state.params, alone.state.params),
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_state_laid_out_over_devices_is_saved_and_taken_up(tmp_path):
+    def split(leaf):
+        return jax.lax.with_sharding_constraint(leaf, P("model") if leaf.ndim else P())
+
+    def init(key, hparams):
+        return jax.tree.map(split, TRAIN.init(key, hparams))
+
+    options = {"trainable": TRAIN._replace(init=init), "mesh": over("members", "model")}
+    stopped(tmp_path, 200, **options)
+    spread = sweep(checkpoint=tmp_path, **OPTIONS | options)
+    assert_same(spread, sweep(**OPTIONS | options))
+    alone = sweep(devices=[FIRST], **OPTIONS)
+    np.testing.assert_allclose(spread.train["loss"], alone.train["loss"], rtol=1e-5)
+
+
 def test_a_mesh_of_one_axis_is_as_good_as_its_devices():
     mesh = jax.make_mesh((2,), ("members",))
     assert_same(sweep(mesh=mesh, chunk=4), sweep(devices=jax.devices(), chunk=4))
@@ -103,10 +135,6 @@ def test_a_mesh_gives_the_devices_and_the_parts():
     assert placement == Placement("vmap", tuple(jax.devices()), mesh)
     assert (placement.parts, placement.batch_parts) == (1, 2)
     assert resolve_placement("auto", None, mesh).inside == "map"
-
-
-def over(*names, shape=(1, 2)):
-    return jax.sharding.Mesh(np.array(jax.devices()).reshape(shape), names)
 
 
 @pytest.mark.parametrize(

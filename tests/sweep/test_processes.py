@@ -17,7 +17,7 @@ CASES = ["ten", "eight", "vmap", "stream", "dropped"]
 pytestmark = pytest.mark.slow
 
 
-def start(folder, processes, devices, **more):
+def start(at, processes, devices, **more):
     """Start processes that make one call; they write `<process>.npz`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -25,9 +25,9 @@ def start(folder, processes, devices, **more):
     shared = {"processes": processes, "port": port, "devices": devices, **more}
     started = []
     for process in range(processes):
-        out = str(folder / f"{process}.npz")
+        out = str(at / f"{process}.npz")
         setting = json.dumps({"process": process, "out": out, **shared})
-        with (folder / f"{process}.err").open("w") as errors:
+        with (at / f"{process}.err").open("w") as errors:
             started.append(
                 subprocess.Popen(
                     [sys.executable, str(PROGRAM), setting],
@@ -86,18 +86,19 @@ def test_processes_that_differ_are_all_told_in_what(two):
 def test_killed_processes_go_on_together_bit_for_bit(tmp_path):
     checkpoints = str(tmp_path / "saved")
     killed = start(tmp_path, 2, 2, folder=checkpoints)
-    for _ in range(25):
-        assert killed[0].stdout.readline(), (tmp_path / "0.err").read_text()
+    assert "640\n" in iter(killed[0].stdout.readline, ""), (
+        tmp_path / "0.err"
+    ).read_text()
     for process in killed:
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
     arrays, known = finished(tmp_path, start(tmp_path, 2, 2, folder=checkpoints))
     # Only the first process reports, and it began where the killed ones were.
     assert known[1]["seen"] == []
-    assert min(known[0]["seen"][1:]) >= 20 * 4 * 10
-    assert known[0]["seen"][-1] == 10 * 400
+    assert min(known[0]["seen"][1:]) >= 15 * 4 * 10
+    assert known[0]["seen"][-1] == 10 * 120
     (tmp_path / "one").mkdir()
-    straight = start(tmp_path / "one", 1, 4, folder=str(tmp_path / "other"))
+    straight = start(tmp_path / "one", 1, 4, folder="")
     (expected,), _ = finished(tmp_path / "one", straight)
     for name in ("train", "validation", "x"):
         for found in arrays:
