@@ -1,93 +1,99 @@
 """One of several processes that share sweeps; `test_processes.py` starts them."""
 
+import importlib
 import itertools
 import json
 import sys
+from pathlib import Path
 from unittest import mock
 
 import jax
 import numpy as np
+import optax
 
 import optax_cycles as oc
 from optax_cycles.sweep.training import Training
 
 
-def straight(sweep, linear):
-    """Sweeps by name: members that the devices don't divide, and that they do."""
+def together(linear):
+    """Sweeps by name: members that the devices divide, and that they don't."""
     options = {"segment": 7, "horizons": [0, 5, linear.STEPS]}
-    yield "ten", sweep(**options)
+    yield "ten", linear.sweep(**options)
     eight = oc.sweep.grid(learning_rate=oc.sweep.log_space(1e-3, 1.0, 4), seed=[0, 1])
-    yield "eight", sweep(space=eight, chunk=4, **options)
-    yield "vmap", sweep(placement="vmap", **options)
+    yield "eight", linear.sweep(space=eight, chunk=4, **options)
+    yield "vmap", linear.sweep(placement="vmap", **options)
     batches = [linear.DATA[:8] + i for i in range(5)]
-    yield "stream", sweep(itertools.cycle(batches), chunk=4, **options)
-    diverging = oc.sweep.zip(learning_rate=[1e38] * 6 + [0.1, 0.01])
+    yield "stream", linear.sweep(itertools.cycle(batches), chunk=4, **options)
+    # Most rows diverge and leave; the others move to a smaller population.
+    space = oc.sweep.zip(learning_rate=[1e38] * 6 + [0.1, 0.01])
+    sgd = oc.trainable(linear.PROBLEM, lambda hp: optax.sgd(hp["learning_rate"]))
     with mock.patch.object(Training, "_pays", return_value=True):
-        result = sweep(space=diverging, placement="vmap", trainable=sgd(), **options)
-    yield "dropped", result
+        options |= {"placement": "vmap", "trainable": sgd}
+        yield "dropped", linear.sweep(space=space, **options)
+    # Gradients are summed inside a process, and from one to the other.
+    devices = np.array(jax.devices()).reshape(2, 2)
+    for name, grid in (("inside", devices), ("across", devices.T)):
+        mesh = jax.sharding.Mesh(grid, ("members", "data"))
+        yield name, linear.sweep(mesh=mesh)
+    two = jax.local_devices()[:2]
+    yield "apart", linear.sweep(devices=two)
 
 
-def sgd():
-    import optax
-    from linear import PROBLEM
+def refused(linear, folder):
+    """What this process is told where the processes can't go on together."""
 
-    return oc.trainable(PROBLEM, lambda hp: optax.sgd(hp["learning_rate"]))
+    def said(**options):
+        try:
+            linear.sweep(**options)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    process = jax.process_index()
+    file = Path(folder) / "file"
+    file.touch()
+    own = {"devices": jax.local_devices(), "checkpoint": f"{folder}/own{process}"}
+    return {
+        "differ": said(data=linear.DATA + process, segment=5 + process),
+        "file": said(checkpoint=file),
+        "own": said(**own),
+    }
 
 
-def refused(sweep, linear):
-    """What is said where the processes do not make the same call."""
-    own = linear.DATA + jax.process_index()
-    try:
-        sweep(own, segment=5 + jax.process_index())
-    except ValueError as error:
-        return str(error)
-    return None
-
-
-def saved(sweep, folder):
-    """One sweep that is saved after each segment, if there is a folder."""
+def saved(linear, folder):
+    """One sweep that is saved after each segment, and the progress it reports."""
     seen = []
 
     def progress(now):
         seen.append(now.done)
         print(now.done, flush=True)
 
-    result = sweep(
-        steps=120,
-        chunk=4,
-        segment=10,
-        checkpoint=folder or None,
-        checkpoint_every=0.0,
-        progress=progress,
-    )
-    return result, seen
+    options = {"checkpoint": folder, "checkpoint_every": 0.0, "progress": progress}
+    return linear.sweep(steps=120, chunk=4, segment=10, **options), seen
 
 
-def main(*, process, processes, port, devices, out, folder=None):
+def main(*, process, processes, port, devices, folder, checkpoint=None, job):
     oc.sweep.use_cpu_devices(devices)
     if processes > 1:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(f"127.0.0.1:{port}", processes, process)
-    # These make arrays, which starts JAX.
-    import linear
-
-    known = {"devices": len(jax.devices()), "refused": None}
-    if folder is None:
-        results = dict(straight(linear.sweep, linear))
-        if processes > 1:
-            known["refused"] = refused(linear.sweep, linear)
+    # It makes arrays, which starts JAX.
+    linear = importlib.import_module("linear")
+    known = {"devices": len(jax.devices())}
+    if job == "together":
+        results = dict(together(linear))
+        known["refused"] = refused(linear, folder)
     else:
-        results = {}
-        results["saved"], known["seen"] = saved(linear.sweep, folder)
+        result, known["seen"] = saved(linear, checkpoint)
+        results = {"saved": result}
     arrays = {}
     for name, result in results.items():
-        arrays |= {
-            f"{name}.train": result.train["loss"],
-            f"{name}.x": result.state.params,
-        }
-        arrays |= {f"{name}.validation": result.validation["loss"]}
-        arrays |= {f"{name}.status": result.status, f"{name}.updates": result.updates}
-    np.savez(out, known=json.dumps(known), **arrays)
+        arrays[f"{name}.train"] = result.train["loss"]
+        arrays[f"{name}.validation"] = result.validation["loss"]
+        arrays[f"{name}.params"] = result.state.params
+        arrays[f"{name}.status"] = result.status
+        arrays[f"{name}.updates"] = result.updates
+    np.savez(Path(folder) / f"{process}.npz", known=json.dumps(known), **arrays)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 
 from optax_cycles.sweep import Placement, use_cpu_devices
 from optax_cycles.sweep.placement import over_members, resolve_placement
+from optax_cycles.sweep.processes import Processes
 
 FRESH = """
 import os, jax, optax_cycles as oc
@@ -101,3 +102,12 @@ def test_a_fresh_process_gets_as_many_devices_as_it_asks_for():
 def test_a_fresh_process_gets_a_device_for_each_core_by_default():
     count, cores = in_a_fresh_process("")
     assert count == cores
+
+
+def test_some_of_the_devices_are_this_processs_own():
+    other = SimpleNamespace(process_index=3)
+    with pytest.raises(
+        ValueError, match="build: devices must be devices of which process 0"
+    ):
+        Processes([other])
+    assert Processes([other, jax.devices()[1]]).indices == [0, 3]
