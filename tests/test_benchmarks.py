@@ -121,3 +121,12 @@ def test_optimizers_compares_time_memory_and_passes_with_optax(tmp_path):
         for side in ("ours", "peer"):
             assert least <= found[side]["memory"] < 1.1 * least
             assert arrays <= found[side]["passes"]["arrays"] <= (1 + held) * arrays
+
+
+def test_devices_compares_with_one_device(tmp_path):
+    result = quick("devices", tmp_path, "--rounds", 1, "--sides", "1", "2", "4x2")
+    assert [row["work"].split(",")[1].split()[0] for row in result["rows"]] == [
+        "2",
+        "4x2",
+    ]
+    assert all(row["value"]["median"] > 0 for row in result["rows"])
