@@ -63,6 +63,11 @@ def test_schedules_times_every_schedule_in_a_train_step_and_alone(tmp_path):
         assert found["more"] == pytest.approx(more)
 
 
+def test_convolution_compares_matrix_products_with_lax(tmp_path):
+    result = quick("convolution", tmp_path, "--rounds", 1)
+    assert any("flax" in row["work"].lower() for row in result["rows"])
+
+
 @pytest.fixture(scope="module")
 def worth(tmp_path_factory):
     folder = tmp_path_factory.mktemp("worth")
