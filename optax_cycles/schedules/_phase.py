@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction as Ratio
 from typing import Any, NamedTuple
 
 import jax
@@ -124,6 +125,13 @@ def reals(function: str, **values: Scalar) -> tuple[Any, list[Any]]:
 
 def _real(value: Any, dtype: Any) -> Any:
     return value.astype(dtype) if _checks.is_traced(value) else float(value)
+
+
+def decimal_of(value: Scalar) -> Ratio:
+    """The decimal number that was written: 1.1 exactly, also where it is a float32."""
+    number = np.asarray(value)[()] if hasattr(value, "dtype") else float(value)
+    known = isinstance(number, np.floating)
+    return Ratio(str(number) if known else repr(float(number)))
 
 
 def evaluate(schedule: Schedule, step: Array) -> Array:

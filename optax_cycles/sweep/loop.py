@@ -160,6 +160,8 @@ def run(
             "segment": str(segment),
             "order": order,
             "divergence": str(divergence),
+            "placement": engine.placement.inside,
+            "number of devices": str(len(engine.placement.devices)),
             "keep_state": str(keep_state),
             "jax": jax.__version__,
         }
