@@ -19,6 +19,7 @@ from optax_cycles.sweep.checkpoint import CheckpointError, Checkpoints
 from optax_cycles.sweep.divergence import NON_FINITE, Divergence
 from optax_cycles.sweep.engine import Engine, build
 from optax_cycles.sweep.fingerprint import digest_of, problem_digest
+from optax_cycles.sweep.measure import fastest
 from optax_cycles.sweep.placement import Placement, resolve_placement
 from optax_cycles.sweep.record import Record
 from optax_cycles.sweep.result import RESERVED, SweepResult
@@ -92,7 +93,10 @@ def run(
         the structure of `data`.
       horizons: numbers of updates after which to evaluate, increasing, 0 to
         `steps`; by default `[steps]`.
-      placement: see `build`.
+      placement: see `build`; or `"measure"`, which times members one after another,
+        side by side, and side by side in small chunks (where `chunk` leaves that
+        open) on the sweep's first updates, and takes the fastest. That compiles more
+        programs, and pays for long sweeps. The result's `measured` holds the times.
       devices: see `build`.
       chunk: members trained at a time; by default all of them, or as many as fit into
         the free memory. A larger population takes several rounds, with the same
@@ -143,7 +147,9 @@ def run(
     init_key, data_key = jax.random.split(_check_key(key))
     _checks.choice("run", "order", order, ("seed", "member"))
     batches = _source(data, batch_size, steps, order, data_key)
-    engine = _engine(trainable, resolve_placement(placement, devices), divergence)
+    measures = placement == "measure"
+    first = resolve_placement("auto" if measures else placement, devices)
+    engine = _engine(trainable, first, divergence)
     _check_validation(data, validation)
     example = _example(space), batches.example, validation
     check_trainable(trainable, *example)
@@ -183,6 +189,10 @@ def run(
         checkpoints=checkpoints,
     )
     try:
+        if measures:
+            training = fastest(
+                training, lambda other: _engine(trainable, other, divergence)
+            )
         training.prepare()
         training.run()
     except KeyboardInterrupt:

@@ -48,13 +48,19 @@ def resolve_placement(
 
     Raises:
       ValueError: for another name, an empty list of devices, or `devices` beside a
-        `Placement`, which has its own.
+        `Placement`, which has its own; for `"measure"`, which is `run`'s own.
     """
     if isinstance(placement, Placement):
         if devices is not None:
             raise ValueError("build: devices are given twice, the placement has some")
         return placement
-    _checks.choice("build", "placement", placement, ("auto", "map", "vmap"))
+    known = ("auto", "map", "vmap", "measure")
+    _checks.choice("build", "placement", placement, known)
+    if placement == "measure":
+        raise ValueError(
+            "build: placement 'measure' needs data to train on, which only run has; "
+            "its result's `measured` says which to take here"
+        )
     chosen = tuple(jax.local_devices() if devices is None else devices)
     if not chosen:
         _checks.fail("build", "devices", "a non-empty sequence of devices", devices)
