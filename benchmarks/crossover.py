@@ -182,7 +182,7 @@ def platform() -> str:
 def draw(found: dict[str, Any], size: Size, path: Path) -> None:
     """Times against members, and the ratio of the two placements."""
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import FuncFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     from optax_cycles import plot
 
@@ -213,7 +213,12 @@ def draw(found: dict[str, Any], size: Size, path: Path) -> None:
         panel.xaxis.set_minor_locator(NullLocator())
         panel.grid(True, which="both", alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
+    # Room for the words above and below the curves.
+    low, high = ratios.get_ylim()
+    ratios.set_ylim(min(low, 0.8) / 1.2, max(high, 1.25) * 1.2)
+    ratios.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ratios.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ratios.yaxis.set_minor_locator(NullLocator())
     grey: dict[str, Any] = {"color": plot.GREY, "marker": "o"}
     kinds = [
         Line2D([], [], label="map: one after another", **grey),
