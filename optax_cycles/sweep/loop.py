@@ -147,6 +147,9 @@ def run(
     init_key, data_key = jax.random.split(_check_key(key))
     _checks.choice("run", "order", order, ("seed", "member"))
     batches = _source(data, batch_size, steps, order, data_key)
+    if not isinstance(placement, Placement):
+        known = ("auto", "map", "vmap", "measure")
+        _checks.choice("run", "placement", placement, known)
     measures = placement == "measure"
     first = resolve_placement("auto" if measures else placement, devices)
     engine = _engine(trainable, first, divergence)
@@ -166,7 +169,7 @@ def run(
             "segment": str(segment),
             "order": order,
             "divergence": str(divergence),
-            "placement": engine.placement.inside,
+            "placement": "measure" if measures else engine.placement.inside,
             "number of devices": str(len(engine.placement.devices)),
             "keep_state": str(keep_state),
             "jax": jax.__version__,

@@ -54,13 +54,12 @@ def resolve_placement(
         if devices is not None:
             raise ValueError("build: devices are given twice, the placement has some")
         return placement
-    known = ("auto", "map", "vmap", "measure")
-    _checks.choice("build", "placement", placement, known)
     if placement == "measure":
         raise ValueError(
             "build: placement 'measure' needs data to train on, which only run has; "
             "its result's `measured` says which to take here"
         )
+    _checks.choice("build", "placement", placement, ("auto", "map", "vmap"))
     chosen = tuple(jax.local_devices() if devices is None else devices)
     if not chosen:
         _checks.fail("build", "devices", "a non-empty sequence of devices", devices)

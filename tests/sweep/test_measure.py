@@ -144,7 +144,7 @@ def test_an_interrupt_while_measuring_gives_an_empty_result(monkeypatch):
 
 
 def test_another_name_is_refused_with_near_matches():
-    with pytest.raises(ValueError, match=r"placement must be .*did you mean 'measure'"):
+    with pytest.raises(ValueError, match=r"^run: placement .*did you mean 'measure'"):
         sweep(placement="mesure")
 
 
