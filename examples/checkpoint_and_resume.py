@@ -82,7 +82,7 @@ def main(argv=None):
         for step, rows in enumerate(order, start=first + 1):
             batch = tuple(array[rows] for array in data.train)
             state, logged = train_step(state, batch, jax.random.key(2))
-            if step % SAVE_EVERY == 0 or step == stop:
+            if step % SAVE_EVERY == 0 or step == args.steps:
                 manager.save(step, args=ocp.args.StandardSave(state))
                 line = " ".join(f"{name} {value:.5f}" for name, value in logged.items())
                 print(f"step {step:4d}  {line}")

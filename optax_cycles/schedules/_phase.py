@@ -147,8 +147,11 @@ def modulo(step: Array, period: Any) -> Place:
     A period in uint32 may be longer than there are steps.
     """
     period = jnp.maximum(period, 1)
-    cycle = step.astype(period.dtype) // period
-    position = step.astype(period.dtype) - cycle * period
+    step = step.astype(period.dtype)
+    cycle = step // period
+    position = step - cycle * period
+    if period.dtype == jnp.int32:
+        return Place(cycle, position, period)
     longest = jnp.minimum(period, MAX_STEP)
     return Place(*(x.astype(jnp.int32) for x in (cycle, position, longest)))
 
