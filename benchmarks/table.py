@@ -9,7 +9,7 @@ from pathlib import Path
 import _measure
 
 START, END = "<!-- table: start -->", "<!-- table: end -->"
-ORDER = ("sweep_mlp", "cold_start", "worth", "schedules")
+ORDER = ("sweep_mlp", "cold_start", "worth", "schedules", "optimizers", "convolution")
 HERE = Path(__file__).parent
 
 

@@ -41,7 +41,7 @@ def new_state(steps, example):
     return TrainState.create(
         apply_fn=model.apply,
         params=model.init(jax.random.key(0), example)["params"],
-        tx=oc.adamw(**policy),
+        tx=oc.adamw(**policy, weight_decay=0.0),
     )
 
 
@@ -75,12 +75,14 @@ def main(argv=None):
         if first:
             state = manager.restore(first, args=ocp.args.StandardRestore(state))
             print(f"resumed at step {first}")
-        stop = args.stop or args.steps
+        stop = args.steps if args.stop is None else args.stop
+        if first >= stop:
+            parser.error(f"already at step {first}; take another --directory")
         order = batches.indices([0], first, stop - first)[0]
         for step, rows in enumerate(order, start=first + 1):
             batch = tuple(array[rows] for array in data.train)
             state, logged = train_step(state, batch, jax.random.key(2))
-            if step % SAVE_EVERY == 0:
+            if step % SAVE_EVERY == 0 or step == args.steps:
                 manager.save(step, args=ocp.args.StandardSave(state))
                 line = " ".join(f"{name} {value:.5f}" for name, value in logged.items())
                 print(f"step {step:4d}  {line}")

@@ -62,6 +62,8 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=600)
     steps = parser.parse_args(argv).steps
+    if steps < 2 * CYCLES:
+        parser.error(f"--steps must be at least {2 * CYCLES}, got {steps}")
 
     data = digits()
     model = eqx.nn.MLP(64, 10, width_size=128, depth=1, key=jax.random.key(0))

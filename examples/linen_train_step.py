@@ -1,7 +1,7 @@
 """A Flax linen train step with three hyperparameters on one cycle.
 
 Rate, momentum and weight decay of SGDW share the position in a 1cycle policy. The rate
-moves as the multiplier, so that the decay moves with it, as the paper has it.
+moves as the multiplier, which multiplies the decay too, as the paper has it.
 
 Run it with `python examples/linen_train_step.py`; `--steps 200` is quicker.
 """

@@ -61,6 +61,8 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=600)
     steps = parser.parse_args(argv).steps
+    if steps <= STEPS_PER_VALIDATION:
+        parser.error(f"--steps must be above {STEPS_PER_VALIDATION}, got {steps}")
 
     data = digits()
     model = Classifier()

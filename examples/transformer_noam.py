@@ -111,7 +111,8 @@ def main(argv=None):
 
     train, validation = read_corpus()
     model = Transformer(args.width, depth=2, rngs=nnx.Rngs(0))
-    tx = oc.adamw(oc.noam(args.width, args.warmup), b2=0.98, eps=1e-9)
+    rate = oc.noam(args.width, args.warmup)
+    tx = oc.adamw(rate, b2=0.98, eps=1e-9, weight_decay=0.0)
     optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
     random = np.random.default_rng(0)
     rates = []

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from optax_cycles._typing import Params, PyTree
@@ -55,6 +56,8 @@ def in_float32(
 
 def _at_least_float32(tree: PyTree) -> PyTree:
     def cast(leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray):
+            leaf = jnp.asarray(leaf)
         dtype = jnp.result_type(leaf)
         low = jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4
         return jnp.asarray(leaf, jnp.float32) if low else leaf

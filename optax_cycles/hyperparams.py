@@ -8,12 +8,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from optax.schedules import InjectStatefulHyperparamsState, StatefulSchedule
 
 from optax_cycles import _checks
 from optax_cycles._precision import stable_dtypes
-from optax_cycles._typing import PyTree
+from optax_cycles._typing import Params, PyTree
 
 
 def inject(
@@ -41,7 +42,8 @@ def inject(
       policy: schedules (or stateful schedules, or numbers) by argument name.
       static_args: names of more arguments that must not become arrays, such as an
         integer that the factory counts a Python loop with.
-      **constants: the factory's other arguments.
+      **constants: the factory's other arguments. Numbers become float32 arrays,
+        integers too.
 
     Returns:
       A `GradientTransformationExtraArgs` with `InjectStatefulHyperparamsState`.
@@ -77,7 +79,16 @@ def inject(
     wrapped = optax.inject_hyperparams(
         factory, static_args=static, hyperparam_dtype=jnp.float32
     )
-    return stable_dtypes(wrapped(**policy, **constants))
+    given = {**policy, **constants}
+    numbers = {k: v if k in static else _as_float32(v) for k, v in given.items()}
+    optimizer = stable_dtypes(wrapped(**numbers))
+
+    def init(params: Params) -> optax.OptState:
+        # Numbers of each state's own: it may be donated.
+        state = optimizer.init(params)
+        return state._replace(hyperparams=jax.tree.map(jnp.array, state.hyperparams))
+
+    return optax.GradientTransformationExtraArgs(init, optimizer.update)
 
 
 def current_hyperparams(opt_state: PyTree) -> dict[str, Any]:
@@ -172,7 +183,10 @@ def _named(function: str, opt_state: PyTree) -> dict[str, tuple[Any, str]]:
     """Each injected hyperparameter's name, with its state and its key there."""
     places = list(_injected(getattr(opt_state, "opt_state", opt_state), ""))
     if not places:
-        expected = "the state of an optimizer made by inject"
+        expected = (
+            "the state of an optimizer made by inject, or of one of this package with "
+            "a schedule"
+        )
         _checks.fail(function, "opt_state", expected, type(opt_state).__name__)
     keys = [key for _, state in places for key in state.hyperparams]
     return {
@@ -219,7 +233,8 @@ def _filled(name: str, old: Any, value: Any) -> Any:
     """`value` with the dtype and the shape of `old`, in the variable if it is one."""
     held = jnp.asarray(_content(old))
     try:
-        new = jnp.broadcast_to(jnp.asarray(value).astype(held.dtype), held.shape)
+        # A copy, which may be donated.
+        new = jnp.broadcast_to(jnp.array(value, held.dtype), held.shape)
     except (TypeError, ValueError):
         expected = f"a number or an array of shape {list(held.shape)}"
         _checks.fail("set_hyperparams", name, expected, value)
@@ -233,8 +248,17 @@ def _content(leaf: Any) -> Any:
     return leaf.get_value() if hasattr(leaf, "get_value") else leaf
 
 
+def _as_float32(value: Any) -> Any:
+    """A number as a float32 array of its own; anything else as it is.
+
+    Optax would leave integers what they are, and not see NumPy's numbers.
+    """
+    number = isinstance(value, int | float | np.generic | np.ndarray | jax.Array)
+    return jnp.array(value, jnp.float32) if number else value
+
+
 def _is_static(value: Any) -> bool:
     """Whether a constant must reach the factory as it is, and not as an array."""
     if value is inspect.Parameter.empty or isinstance(value, StatefulSchedule):
         return False
-    return value is None or isinstance(value, bool | str) or callable(value)
+    return value is None or isinstance(value, bool | np.bool_ | str) or callable(value)

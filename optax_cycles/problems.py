@@ -15,7 +15,6 @@ from optax_cycles import _checks
 from optax_cycles._extras import require
 from optax_cycles._typing import Array, Batch, Metrics
 from optax_cycles.adapters import problem_from_linen
-from optax_cycles.sweep.convolution import conv_general_dilated
 from optax_cycles.sweep.problem import Problem
 
 _CLASSES = 10
@@ -189,16 +188,11 @@ def _mlp(linen: Any) -> Any:
 
 
 def _cnn(linen: Any) -> Any:
-    def convolution(features: int) -> Any:
-        return linen.Conv(
-            features, (3, 3), strides=2, conv_general_dilated=conv_general_dilated
-        )
-
     return linen.Sequential(
         [
-            convolution(16),
+            linen.Conv(16, (3, 3), strides=2),
             linen.relu,
-            convolution(32),
+            linen.Conv(32, (3, 3), strides=2),
             linen.relu,
             _flatten,
             linen.Dense(64),

@@ -63,6 +63,11 @@ def test_schedules_times_every_schedule_in_a_train_step_and_alone(tmp_path):
         assert found["more"] == pytest.approx(more)
 
 
+def test_convolution_compares_matrix_products_with_lax(tmp_path):
+    result = quick("convolution", tmp_path, "--rounds", 1)
+    assert any("flax" in row["work"].lower() for row in result["rows"])
+
+
 @pytest.fixture(scope="module")
 def worth(tmp_path_factory):
     folder = tmp_path_factory.mktemp("worth")
@@ -130,3 +135,49 @@ def test_devices_compares_with_one_device(tmp_path):
         "4x2",
     ]
     assert all(row["value"]["median"] > 0 for row in result["rows"])
+
+
+def test_crossover_times_both_placements_and_draws_them(tmp_path):
+    figure = tmp_path / "images" / "crossover.png"
+    result = quick("crossover", tmp_path, "--figure", figure)
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    members, rounds = result["settings"]["members"], result["settings"]["rounds"]
+    assert set(result["models"]) == set(result["settings"]["models"])
+    for found in result["models"].values():
+        for placement in ("map", "vmap"):
+            times = found[placement]
+            assert [len(one) for one in times] == [rounds] * len(members)
+            assert all(time > 0 for one in times for time in one)
+    for row in result["rows"]:
+        # Nothing is faster than the faster one.
+        assert row["value"]["median"] >= 1
+
+
+def test_sweep_memory_counts_parameters_state_and_temporaries(tmp_path):
+    result = quick("sweep_memory", tmp_path, "--rounds", 1)
+    size, sides = result["settings"], result["sides"]
+    width = size["width"]
+    parameters = 64 * width + width + width**2 + width + 10 * width + 10
+    for placement in ("map", "vmap"):
+        found = {name: values[0] for name, values in sides[placement].items()}
+        assert found["parameters"] == parameters
+        # Parameters, both moments and the count.
+        assert found["held"] == 3 * 4 * parameters + 4
+        assert found["needed"] > size["members"] * found["held"]
+        assert found["programs"] > size["members"] * found["held"]
+    for members in (size["chunk"], *size["many"]):
+        assert sides[str(members)]["peak"][0] > 0
+    assert len(result["rows"]) == 4 + len(size["many"])
+
+
+def test_sweep_gpu_names_the_device_that_it_ran_on(tmp_path):
+    result = quick("sweep_gpu", tmp_path)
+    device = result["settings"]["device"]
+    mlp, cnn = result["rows"]
+    assert device in mlp["work"]
+    assert device in cnn["work"]
+    one, everyone = (result["sides"]["cnn"][name] for name in ("one", "all"))
+    count = result["settings"]["cnn"]
+    ratios = sorted(count * a / b for a, b in zip(one, everyone, strict=True))
+    assert cnn["value"]["low"] == pytest.approx(ratios[0])
+    assert cnn["value"]["high"] == pytest.approx(ratios[-1])

@@ -432,3 +432,30 @@ def test_messages(call, message):
 def test_a_factory_must_be_callable():
     with pytest.raises(TypeError, match="inject: factory must be a callable, got 3"):
         hyperparams.inject(3, {})
+
+
+@pytest.mark.parametrize(
+    "number",
+    [1, np.int64(1), np.float32(1.0), np.float16(1.0), jnp.bfloat16(1.0), jnp.uint8(1)],
+    ids=lambda number: type(number).__name__,
+)
+@pytest.mark.parametrize("in_policy", [True, False])
+def test_every_number_becomes_a_float32_hyperparameter(number, in_policy):
+    policy = {"learning_rate": number} if in_policy else {}
+    constants = {} if in_policy else {"learning_rate": number}
+    state = hyperparams.inject(optax.sgd, policy, **constants).init(PARAMS)
+    found = hyperparams.current_hyperparams(state)["learning_rate"]
+    assert found.dtype == jnp.float32
+    assert found == 1.0
+    after = hyperparams.set_hyperparams(state, learning_rate=0.25)
+    assert hyperparams.current_hyperparams(after)["learning_rate"] == 0.25
+
+
+def test_a_number_given_survives_the_donation_of_the_state():
+    rate = jnp.float32(0.5)
+    optimizer = hyperparams.inject(optax.sgd, {}, learning_rate=rate)
+    update = jax.jit(optimizer.update, donate_argnums=1)
+    update(PARAMS, optimizer.init(PARAMS))
+    state = hyperparams.set_hyperparams(optimizer.init(PARAMS), learning_rate=rate)
+    update(PARAMS, state)
+    assert rate == 0.5

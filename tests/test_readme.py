@@ -57,15 +57,14 @@ def test_the_commands_can_be_parsed(line):
 
 
 DOCS = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
-DOCS_CODE = [
-    pytest.param(code, id=f"{page.name}-{index}")
+DOCS_CODE = {
+    page.name: re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     for page in DOCS
-    for index, code in enumerate(
-        re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
-    )
-]
+}
 
 
-@pytest.mark.parametrize("code", DOCS_CODE)
-def test_the_code_of_the_documentation_runs(code):
-    exec(code, {})
+@pytest.mark.parametrize("page", [name for name, code in DOCS_CODE.items() if code])
+def test_the_code_of_a_page_runs_from_top_to_bottom(page):
+    names = {}
+    for code in DOCS_CODE[page]:
+        exec(code, names)

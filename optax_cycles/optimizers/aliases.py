@@ -19,7 +19,7 @@ from optax_cycles.optimizers._scheduled import (
 )
 from optax_cycles.optimizers.decoupled import Mask, decay_by
 from optax_cycles.optimizers.moments import check_moments, moments
-from optax_cycles.optimizers.momentum import scale_by_momentum
+from optax_cycles.optimizers.momentum import by_momentum
 
 DECAY_SCALES = ("multiplier", "learning_rate")
 MOMENTUM_FORMS = ("outside", "inside")
@@ -197,8 +197,13 @@ def _sgdw(
     momentum_dtype: Any,
 ) -> optax.GradientTransformationExtraArgs:
     parts = [
-        scale_by_momentum(momentum, nesterov=nesterov, dtype=momentum_dtype),
-        optax.scale(-learning_rate * multiplier),
+        by_momentum(
+            function=function,
+            momentum=momentum,
+            nesterov=nesterov,
+            dtype=momentum_dtype,
+        ),
+        _descend(learning_rate, multiplier),
     ]
     if momentum_form == "inside":
         parts.reverse()
@@ -234,9 +239,14 @@ def _adamw(
         amsgrad=amsgrad,
         mu_dtype=mu_dtype,
     )
-    rate = optax.scale(-learning_rate * multiplier)
+    rate = _descend(learning_rate, multiplier)
     decay = _decay(weight_decay, learning_rate, multiplier, decay_scale)
     return in_float32(optax.chain(direction, rate, decay_by(decay, mask, function)))
+
+
+def _descend(learning_rate: Number, multiplier: Number) -> optax.GradientTransformation:
+    """Minus the rate, in floats: unsigned integers have no minus."""
+    return optax.scale(-1.0 * learning_rate * multiplier)
 
 
 def _decay(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from fractions import Fraction as Ratio
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +23,7 @@ from optax_cycles.optimizers._scheduled import (
     check_numbers,
     scheduled,
 )
+from optax_cycles.schedules._phase import decimal_of
 
 # A tree of booleans, a prefix of that of the parameters, or a function that gives one.
 Mask: TypeAlias = PyTree | Callable[[Params], PyTree] | None
@@ -41,6 +41,8 @@ def decouple(
     theta_t = theta_{t-1} + eta_t (u_t - lambda_t theta_{t-1}), where u_t is the update
     of `base` with its own learning rate, eta_t the multiplier and lambda_t the weight
     decay, which no learning rate multiplies.
+
+    What `base` freezes (`optax.set_to_zero`) decays all the same, but for the `mask`.
 
     Args:
       base: an optimizer without weight decay of its own: `optax.lion(1e-4,
@@ -154,13 +156,22 @@ def decay_by(
 
 def _decaying(function: str, mask: Mask, params: Params) -> PyTree:
     """For each parameter, whether it decays."""
-    chosen = mask(params) if callable(mask) else True if mask is None else mask
+    chosen = True if mask is None else of_params(mask, params)
     # A function that forgets to return its mask is not a mask without leaves.
     for leaf in [None] if chosen is None else jax.tree.leaves(chosen):
         if not isinstance(leaf, bool | np.bool_):
             expected = "a tree of booleans"
             _checks.fail_type(function, "mask", expected, leaf)
     return spread(function, "mask", chosen, params)
+
+
+def of_params(given: Any, params: Params) -> PyTree:
+    """A tree, or what a function of the parameters gives.
+
+    A module of Equinox is a tree that can be called.
+    """
+    is_function = callable(given) and jax.tree_util.all_leaves([given])
+    return given(params) if is_function else given
 
 
 def spread(function: str, argument: str, prefix: PyTree, params: Params) -> PyTree:
@@ -240,5 +251,4 @@ def updates_in_epochs(
     _checks.flag(name, "drop_remainder", drop_remainder)
     whole, rest = divmod(num_examples, batch_size)
     batches = whole + (rest > 0 and not drop_remainder)
-    # The decimal number that was written: 1.1 epochs of 100 batches are 110 updates.
-    return math.ceil(Ratio(repr(float(epochs))) * batches)
+    return math.ceil(decimal_of(epochs) * batches)

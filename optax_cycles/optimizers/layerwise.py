@@ -14,7 +14,7 @@ from optax_cycles import _checks
 from optax_cycles._precision import in_float32
 from optax_cycles._typing import Params, PyTree, Scalar
 from optax_cycles.optimizers._leaves import map_updates
-from optax_cycles.optimizers.decoupled import spread
+from optax_cycles.optimizers.decoupled import of_params, spread
 
 Labels: TypeAlias = PyTree | Callable[[Params], PyTree]
 
@@ -72,7 +72,7 @@ def layerwise_scale(
         updates: PyTree, state: optax.OptState, params: Params = None
     ) -> tuple[PyTree, optax.OptState]:
         model = updates if params is None else params
-        tree = labels(model) if callable(labels) else labels
+        tree = of_params(labels, model)
         scale = spread("layerwise_scale", "labels", jax.tree.map(scale_of, tree), model)
         return map_updates(lambda u, s: u * s, updates, scale), state
 

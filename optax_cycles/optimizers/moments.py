@@ -208,11 +208,13 @@ def _average(decay: Number, old: Any, new: Any) -> Any:
 
 def _square(gradient: Array) -> Array:
     """`abs(g)**2`, real for complex gradients."""
-    return (gradient * gradient.conj()).real
+    return jnp.real(gradient * jnp.conj(gradient))
 
 
 def _real(leaf: Any) -> Any:
-    return jnp.finfo(jnp.result_type(leaf)).dtype
+    """The dtype of a leaf's absolute value."""
+    dtype = jnp.result_type(leaf)
+    return jnp.finfo(dtype).dtype if jnp.issubdtype(dtype, jnp.inexact) else dtype
 
 
 def _check_state(function: str, state: Any, debias: str, amsgrad: bool) -> None:
@@ -221,8 +223,8 @@ def _check_state(function: str, state: Any, debias: str, amsgrad: bool) -> None:
         other = next(name for name in DEBIAS if name != debias)
         got = f"one of debias={other}" if known else type(state).__name__
         expected = f"a MomentsState of debias={debias}"
-        _checks.fail(function, "state", expected, got)
+        raise ValueError(f"{function}: state must be {expected}, got {got}")
     if (state.nu_max is None) == amsgrad:
         expected = f"a MomentsState of amsgrad={amsgrad}"
         got = f"one of amsgrad={not amsgrad}"
-        _checks.fail(function, "state", expected, got)
+        raise ValueError(f"{function}: state must be {expected}, got {got}")

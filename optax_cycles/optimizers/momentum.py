@@ -67,12 +67,15 @@ def scale_by_momentum(
     arguments = {"momentum": momentum, "nesterov": nesterov, "dtype": dtype}
     check_numbers("scale_by_momentum", arguments, momentum=BETA)
     _checks.flag("scale_by_momentum", "nesterov", nesterov)
-    return scheduled(_momentum, ["momentum"], arguments)
+    named = arguments | {"function": "scale_by_momentum"}
+    return scheduled(by_momentum, ["momentum"], named)
 
 
-def _momentum(
-    momentum: Number, nesterov: bool, dtype: Any
-) -> optax.GradientTransformation:
+def by_momentum(
+    *, function: str, momentum: Number, nesterov: bool, dtype: Any
+) -> optax.GradientTransformationExtraArgs:
+    """`scale_by_momentum` for a number that has been checked."""
+
     def init(params: Params) -> MomentumState:
         return MomentumState(
             jax.tree.map(lambda p: jnp.zeros_like(p, dtype=dtype), params)
@@ -83,8 +86,9 @@ def _momentum(
     ) -> tuple[PyTree, MomentumState]:
         del params
         if not isinstance(state, MomentumState):
+            expected = "a MomentumState of the same momentum_form"
             got = type(state).__name__
-            _checks.fail("scale_by_momentum", "state", "a MomentumState", got)
+            raise ValueError(f"{function}: state must be {expected}, got {got}")
         buffer = map_state(lambda u, b: momentum * b + u, updates, state.buffer)
         if nesterov:
             out = map_updates(lambda u, b: u + momentum * b, updates, buffer)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction as Ratio
 from typing import Any, NamedTuple
 
 import jax
@@ -126,6 +127,13 @@ def _real(value: Any, dtype: Any) -> Any:
     return value.astype(dtype) if _checks.is_traced(value) else float(value)
 
 
+def decimal_of(value: Scalar) -> Ratio:
+    """The decimal number that was written: 1.1 exactly, also where it is a float32."""
+    number = np.asarray(value)[()] if hasattr(value, "dtype") else float(value)
+    known = isinstance(number, np.floating)
+    return Ratio(str(number) if known else repr(float(number)))
+
+
 def evaluate(schedule: Schedule, step: Array) -> Array:
     """The value of any schedule in the shape of `step`, strongly typed."""
     value = jnp.asarray(schedule(step))
@@ -139,8 +147,11 @@ def modulo(step: Array, period: Any) -> Place:
     A period in uint32 may be longer than there are steps.
     """
     period = jnp.maximum(period, 1)
-    cycle = step.astype(period.dtype) // period
-    position = step.astype(period.dtype) - cycle * period
+    step = step.astype(period.dtype)
+    cycle = step // period
+    position = step - cycle * period
+    if period.dtype == jnp.int32:
+        return Place(cycle, position, period)
     longest = jnp.minimum(period, MAX_STEP)
     return Place(*(x.astype(jnp.int32) for x in (cycle, position, longest)))
 

@@ -212,10 +212,9 @@ def _twice(size: Any) -> Point:
     if not _checks.is_traced(size):
         return Point(2 * size, 0.0)
     half = MAX_STEP // 2
-    beyond = jnp.where(size <= half, 0, 2 * (jnp.maximum(size, half) - half) - 1)
-    return Point(
-        2 * jnp.minimum(size, half) + (size > half), beyond.astype(jnp.float32)
-    )
+    whole = jnp.where(size <= half, 2 * size, MAX_STEP)
+    beyond = jnp.where(size <= half, 0, 2 * (size - half) - 1)
+    return Point(whole, beyond.astype(jnp.float32))
 
 
 def annihilated_ends(

@@ -16,6 +16,7 @@ from optax_cycles.schedules._phase import (
     MAX_STEP,
     Place,
     between,
+    decimal_of,
     fraction,
     growth,
     in_cycles,
@@ -127,8 +128,14 @@ def restarts(
     if max_periods is not None:
         _checks.integer(function, "max_periods", max_periods, minimum=1)
     traced = _checks.is_traced(first) or _checks.is_traced(mult)
-    table = _traced_table if traced else _table
-    starts, periods = table(first, mult, rounding, max_periods)
+    starts: Any
+    periods: Any
+    if traced:
+        starts, periods = _traced_table(first, mult, rounding, max_periods)
+    else:
+        # In binary 1.1 times 10 exceeds 11.
+        mult = decimal_of(period_mult)
+        starts, periods = _table(first, mult, rounding, max_periods)
     return lambda step: lookup(step, starts, periods)
 
 
@@ -144,14 +151,12 @@ def normalized(decay: Any, place_of: Callable[[Array], Place], dtype: Any) -> Sc
 
 
 def _table(
-    first: int, mult: float, rounding: str, rows: int | None
+    first: int, mult: Ratio, rounding: str, rows: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Starts and periods of all cycles, until the period no longer changes."""
-    # The factor is the decimal number that was written: 1.1 times 10 is 11, which
-    # in binary it exceeds.
-    factor, periods, end = Ratio(repr(mult)), [first], first
+    periods, end = [first], first
     while len(periods) < (rows or _MOST_ROWS) and end <= MAX_STEP:
-        following = max(_ROUNDING[rounding](periods[-1] * factor), 1)
+        following = max(_ROUNDING[rounding](periods[-1] * mult), 1)
         if following == periods[-1]:
             break
         periods.append(min(following, MAX_STEP))

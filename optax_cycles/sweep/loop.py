@@ -20,6 +20,7 @@ from optax_cycles.sweep.checkpoint_shared import open_checkpoints
 from optax_cycles.sweep.divergence import NON_FINITE, Divergence
 from optax_cycles.sweep.engine import Engine, build
 from optax_cycles.sweep.fingerprint import digest_of, problem_digest
+from optax_cycles.sweep.measure import fastest
 from optax_cycles.sweep.placement import Placement, resolve_placement
 from optax_cycles.sweep.record import Record
 from optax_cycles.sweep.result import RESERVED, SweepResult
@@ -94,7 +95,10 @@ def run(
         the structure of `data`.
       horizons: numbers of updates after which to evaluate, increasing, 0 to
         `steps`; by default `[steps]`.
-      placement: see `build`.
+      placement: see `build`; or `"measure"`, which times members one after another,
+        side by side, and side by side in small chunks (where `chunk` leaves that
+        open) on the sweep's first updates, and takes the fastest. That compiles more
+        programs, and pays for long sweeps. The result's `measured` holds the times.
       devices: see `build`.
       mesh: see `build`. The size of its axis `data` divides `batch_size`.
       chunk: members trained at a time; by default all of them, or as many as fit into
@@ -148,7 +152,11 @@ def run(
     init_key, data_key = jax.random.split(_check_key(key))
     _checks.choice("run", "order", order, ("seed", "member"))
     batches = _source(data, batch_size, steps, order, data_key)
-    layout = resolve_placement(placement, devices, mesh)
+    if not isinstance(placement, Placement):
+        known = ("auto", "map", "vmap", "measure")
+        _checks.choice("run", "placement", placement, known)
+    measures = placement == "measure"
+    layout = resolve_placement("auto" if measures else placement, devices, mesh)
     layout.check_batch("run", jax.tree.leaves(batches.example)[0].shape[0])
     engine = _engine(trainable, layout, divergence)
     _check_validation(data, validation)
@@ -171,6 +179,8 @@ def run(
             "segment": str(segment),
             "order": order,
             "divergence": str(divergence),
+            "placement": "measure" if measures else engine.placement.inside,
+            "number of devices": str(len(engine.placement.devices)),
             "keep_state": str(keep_state),
             "jax": jax.__version__,
         }
@@ -197,6 +207,10 @@ def run(
         checkpoints=checkpoints,
     )
     try:
+        if measures:
+            training = fastest(
+                training, lambda other: _engine(trainable, other, divergence)
+            )
         training.prepare()
         training.run()
     except KeyboardInterrupt:

@@ -94,7 +94,8 @@ def resolve_placement(
 
     Raises:
       ValueError: for another name, an empty list of devices, a mesh without
-        `members`, or if the devices are given twice, by two of the arguments.
+        `members`, or if the devices are given twice, by two of the arguments;
+        for `"measure"`, which is `run`'s own.
       TypeError: if `mesh` is not a mesh.
     """
     if mesh is not None:
@@ -103,6 +104,11 @@ def resolve_placement(
         if devices is not None:
             raise ValueError("build: devices are given twice, the placement has some")
         return placement
+    if placement == "measure":
+        raise ValueError(
+            "build: placement 'measure' needs data to train on, which only run has; "
+            "its result's `measured` says which to take here"
+        )
     _checks.choice("build", "placement", placement, ("auto", "map", "vmap"))
     chosen = tuple(jax.devices() if devices is None else devices)
     if not chosen:

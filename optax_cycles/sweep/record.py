@@ -33,6 +33,7 @@ class Record:
         self.updates = np.zeros(space.size, np.int32)
         self.states: list[tuple[np.ndarray, PyTree]] = []
         self.seconds = dict.fromkeys(PARTS, 0.0)
+        self.measured: dict[str, float] = {}
 
     def _put(
         self, into: dict[str, np.ndarray], columns: int, idents: Any, at: Any, new: Any
@@ -105,6 +106,7 @@ class Record:
             updates=self.updates.reshape(self.space.shape),
             complete=complete,
             seconds=self.seconds,
+            measured=self.measured,
             versions=versions(),
             state=self._state() if self.states and complete else None,
         )

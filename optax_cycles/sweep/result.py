@@ -53,6 +53,8 @@ class SweepResult:
       complete: False where the sweep was interrupted; what had not run is NaN.
       seconds: dict from part of the work to the wall time it took.
       versions: dict from package to version.
+      measured: dict from placement to the seconds that an update of one member took;
+        empty unless `run(placement="measure")`, which takes the one with the least.
       state: final states, leaves `[members, ...]` in the order of the flattened
         axes; None unless `run(keep_state=True)`.
     """
@@ -67,6 +69,7 @@ class SweepResult:
     complete: bool
     seconds: dict[str, float]
     versions: dict[str, str]
+    measured: dict[str, float] = dataclasses.field(default_factory=dict)
     state: PyTree = None
 
     def __repr__(self) -> str:
@@ -149,6 +152,7 @@ class SweepResult:
             "axes": json.dumps([[a.name, list(a.values)] for a in self.space.axes]),
             "complete": int(self.complete),
             "seconds": json.dumps(self.seconds),
+            "measured": json.dumps(self.measured),
             "versions": json.dumps(self.versions),
         }
         return xr.Dataset(data, coords, attrs)
@@ -222,6 +226,8 @@ class SweepResult:
             updates=dataset["updates"].to_numpy(),
             complete=bool(dataset.attrs["complete"]),
             seconds=json.loads(dataset.attrs["seconds"]),
+            # Files from before it was measured don't have it.
+            measured=json.loads(dataset.attrs.get("measured", "{}")),
             versions=json.loads(dataset.attrs["versions"]),
         )
 

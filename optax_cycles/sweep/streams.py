@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import repeat
 from typing import Any
 
 import jax
@@ -81,6 +82,10 @@ class StreamBatches:
             self.example,
         )
         return _segment(data, steps, size, 1)
+
+    def first_again(self, steps: int) -> StreamBatches:
+        """The first batch so many times, in place of what is still to be read."""
+        return StreamBatches(repeat(self._ready[0]), steps)
 
     @property
     def digest(self) -> str:

@@ -200,6 +200,7 @@ class Training:
             "lanes": list(self.lanes),
             "states": len(self.record.states),
             "seconds": self.record.seconds,
+            "measured": self.record.measured,
         }
         return Saved(arrays, notes)
 

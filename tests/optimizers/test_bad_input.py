@@ -28,7 +28,7 @@ LENGTH = [*WHOLE, (2**31, ValueError), (jnp.arange(2), ValueError)]
 ROWS = [pair for pair in WHOLE if pair[0] is not None]
 WORD = [("outsid", ValueError), ("", ValueError), (3, ValueError), (None, ValueError)]
 SHAPE = [("cosin", ValueError), (3, TypeError), (None, TypeError)]
-BASE = [(0.1, TypeError), (None, TypeError), (optax.sgd, TypeError)]
+BASE = [(0.1, TypeError), (None, TypeError), ("sgd", TypeError)]
 ANY: list = []  # dtypes, and trees that an update looks at
 FLAG = [("no", TypeError), (1, TypeError), (None, TypeError)]
 
@@ -117,7 +117,7 @@ def test_bad_values_are_named(name, argument, value, error):
     assert text.endswith(f"got {value!r}")
 
 
-@pytest.mark.parametrize("name", set(TABLE) - {"updates_in_epochs"})
+@pytest.mark.parametrize("name", sorted(set(TABLE) - {"updates_in_epochs"}))
 def test_tracers_pass_wherever_numbers_may_be_traced(name):
     call, kinds = TABLE[name]
     numeric = {"first_period": 3, "updates": 3}
@@ -340,7 +340,8 @@ def test_adamw_refuses_states_that_are_not_its_own(ours, state):
 
 def test_momentum_refuses_a_state_that_is_not_its_own():
     with pytest.raises(
-        ValueError, match="scale_by_momentum: state must be a MomentumState, got 'Trace"
+        ValueError,
+        match=r"scale_by_momentum: state must be a MomentumState .*, got Trace",
     ):
         update(oc.scale_by_momentum(), optax.trace(0.9).init(PARAMS))
 

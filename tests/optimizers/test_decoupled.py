@@ -182,3 +182,25 @@ def test_updates_in_epochs_counts_the_batches_of_a_loader(
 def test_a_part_of_an_epoch_is_rounded_up_to_whole_updates(epochs, batches):
     exact = math.ceil(fractions.Fraction(epochs) * batches)
     assert oc.updates_in_epochs(float(epochs), batches * 8, 8) == exact
+
+
+def test_a_module_that_can_be_called_is_a_mask_tree():
+    eqx = pytest.importorskip("equinox")
+    model = eqx.nn.MLP(2, 1, 3, 1, key=jax.random.key(0))
+    params = eqx.filter(model, eqx.is_inexact_array)
+    mask = jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+    assert callable(mask)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    for optimizer in (
+        oc.sgdw(0.1, weight_decay=0.5, mask=mask),
+        oc.decouple(optax.sgd(0.1), 0.5, mask=mask),
+        oc.add_decoupled_decay(0.5, mask=mask),
+    ):
+        updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+        layer = params.layers[0]
+        np.testing.assert_array_equal(updates.layers[0].weight, -0.5 * layer.weight)
+        np.testing.assert_array_equal(updates.layers[0].bias, 0.0 * layer.bias)
+
+
+def test_part_of_an_epoch_may_be_a_float32():
+    assert oc.updates_in_epochs(np.float32(1.1), 100, 1) == 110

@@ -183,3 +183,29 @@ def test_a_parameter_without_a_gradient_keeps_its_moments(nesterov, amsgrad):
         before, now = getattr(state, name), getattr(after, name)
         np.testing.assert_array_equal(now["skipped"], before["skipped"])
         assert float(now["seen"][0]) > float(before["seen"][0])
+
+
+def test_a_gradient_may_be_a_python_number_and_a_leaf_an_integer():
+    transformation = oc.scale_by_moments(eps=0.0)
+    state = transformation.init({"x": 1.0, "n": jnp.int32(3)})
+    assert state.mu["n"].dtype == state.nu["n"].dtype == jnp.int32
+    updates, _ = transformation.update({"x": 2.0, "n": None}, state)
+    assert float(updates["x"]) == pytest.approx(1.0)
+    assert updates["n"] is None
+
+
+def test_the_moments_of_optax_go_on():
+    gradients = [jnp.full(2, 0.1 * t) for t in range(1, 21)]
+    theirs, ours = optax.scale_by_adam(), oc.scale_by_moments()
+    state, half = theirs.init(jnp.zeros(2)), None
+    for t, gradient in enumerate(gradients):
+        if t == 10:
+            half = state
+        expected, state = theirs.update(gradient, state)
+    weights = {"mu_weight": 1 - 0.9**half.count, "nu_weight": 1 - 0.999**half.count}
+    moments = oc.MomentsState(
+        count=half.count, mu=half.mu, nu=half.nu, nu_max=None, **weights
+    )
+    for gradient in gradients[10:]:
+        found, moments = ours.update(gradient, moments)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -117,3 +117,11 @@ def test_the_buffer_may_have_a_dtype_of_its_own():
     state = transformation.init(jnp.ones(2))
     out, state = transformation.update(jnp.ones(2), state)
     assert (out.dtype, state.buffer.dtype) == (jnp.float32, jnp.bfloat16)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, jnp.uint32, np.int64, int])
+def test_a_whole_rate_descends_whatever_its_dtype(kind):
+    optimizer = oc.sgdw(kind(2), 0.0)
+    params = jnp.ones(2)
+    updates, _ = optimizer.update(jnp.ones(2), optimizer.init(params), params)
+    np.testing.assert_array_equal(updates, [-2.0, -2.0])

@@ -214,3 +214,10 @@ def test_the_gradient_of_a_peak_factor_of_0_is_finite():
 def test_a_shape_that_is_constant_keeps_the_shape_of_the_steps():
     schedule = oc.warm_restarts(4, 0.5, shape=lambda q: 0.5)
     np.testing.assert_array_equal(schedule(np.arange(5)), np.full(5, 0.25))
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, np.float64, jnp.float32])
+def test_a_factor_is_the_decimal_that_was_written_in_any_dtype(kind):
+    schedule = oc.warm_restarts(10, 1.0, period_mult=kind(1.1))
+    assert schedule(np.arange(40)).tolist().count(1.0) == 4
+    assert [float(schedule(t)) for t in (10, 21, 34)] == [1.0, 1.0, 1.0]

@@ -22,6 +22,7 @@ def together(linear):
     eight = oc.sweep.grid(learning_rate=oc.sweep.log_space(1e-3, 1.0, 4), seed=[0, 1])
     yield "eight", linear.sweep(space=eight, chunk=4, **options)
     yield "vmap", linear.sweep(placement="vmap", **options)
+    linear.sweep(placement="measure", **options)
     batches = [linear.DATA[:8] + i for i in range(5)]
     yield "stream", linear.sweep(itertools.cycle(batches), chunk=4, **options)
     # Most rows diverge and leave; the others move to a smaller population.

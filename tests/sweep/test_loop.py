@@ -322,7 +322,11 @@ def test_metrics_may_be_of_any_numeric_dtype():
             ValueError,
             "run: 'horizon' can't be the name of a hyperparameter",
         ),
-        ({"placement": "tpu"}, ValueError, "placement must be one of auto, map, vmap"),
+        (
+            {"placement": "tpu"},
+            ValueError,
+            "placement must be one of auto, map, measure, vmap",
+        ),
         ({"divergence": 4.0}, TypeError, "divergence must be a Divergence, got 4.0"),
         ({"trainable": len}, TypeError, "trainable must be a Trainable"),
         (
