@@ -152,11 +152,8 @@ def run(
     init_key, data_key = jax.random.split(_check_key(key))
     _checks.choice("run", "order", order, ("seed", "member"))
     batches = _source(data, batch_size, steps, order, data_key)
-    if not isinstance(placement, Placement):
-        known = ("auto", "map", "vmap", "measure")
-        _checks.choice("run", "placement", placement, known)
     measures = placement == "measure"
-    layout = resolve_placement("auto" if measures else placement, devices, mesh)
+    layout = _layout(placement, devices, mesh)
     layout.check_batch("run", jax.tree.leaves(batches.example)[0].shape[0])
     engine = _engine(trainable, layout, divergence)
     _check_validation(data, validation)
@@ -221,6 +218,18 @@ def run(
         if isinstance(batches, StreamBatches):
             batches.close()
     return record.result(complete=True)
+
+
+def _layout(
+    placement: Placement | str,
+    devices: Sequence[jax.Device] | None,
+    mesh: jax.sharding.Mesh | None,
+) -> Placement:
+    if not isinstance(placement, Placement):
+        known = ("auto", "map", "vmap", "measure")
+        _checks.choice("run", "placement", placement, known)
+    measures = placement == "measure"
+    return resolve_placement("auto" if measures else placement, devices, mesh)
 
 
 def _engine(

@@ -157,7 +157,7 @@ def test_a_mesh_gives_the_devices_and_the_parts():
         ),
         (
             {"mesh": over("members", "data"), "placement": "mop"},
-            "build: placement must be one of auto, map, vmap",
+            "run: placement must be one of auto, map, measure, vmap",
         ),
         (
             {"mesh": over("members", "data"), "batch_size": 7},
