@@ -177,7 +177,7 @@ def run(
             "order": order,
             "divergence": str(divergence),
             "placement": "measure" if measures else engine.placement.inside,
-            "number of devices": str(len(engine.placement.devices)),
+            "mesh": str(dict(engine.placement.mesh.shape)),
             "keep_state": str(keep_state),
             "jax": jax.__version__,
         }
