@@ -38,20 +38,21 @@ def sections(folder: Path) -> str:
 def summary(folder: Path) -> str:
     """The rows that compare with what a user would take instead."""
     lines = ["| work | against | figure | goal |", "| --- | --- | --- | --- |"]
-    environment = ""
+    environments = [""]
     for name in ORDER[:2]:
         path = folder / f"{name}.json"
         if not path.exists():
             continue
         result = json.loads(path.read_text())
-        environment = _measure.environment_line(result["environment"])
+        environments.append(_measure.environment_line(result["environment"]))
         for row in (row for row in result["rows"] if row["value"] is not None):
             sign = "<=" if row["at_most"] else ">="
             figure = f"{row['value']['median']:.3g} {row['unit']}"
             goal = f"{sign} {row['goal']:g}"
             lines.append(f"| {row['work']} | {row['against']} | {figure} | {goal} |")
     said = "Each benchmark was a run of its own, the last one on"
-    return "\n".join([*lines, "", f"{said} {environment}.", ""])
+    # Lines begin with the date.
+    return "\n".join([*lines, "", f"{said} {max(environments)}.", ""])
 
 
 def rewrite(readme: Path, tables: str) -> None:
