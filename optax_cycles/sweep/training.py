@@ -87,6 +87,7 @@ class Training:
     def __post_init__(self) -> None:
         self.lanes: dict[int, Lane] = {}
         self.chunks: list[np.ndarray] = []
+        self.position, self.done = 0, 0
         members = self.record.space.size
         self._divide(members if self.chunk == "auto" else int(self.chunk))
 
@@ -95,8 +96,15 @@ class Training:
         kept = self.chunks[:done]
         first = sum(map(len, kept))
         left = np.arange(first, self.record.space.size)
-        self.chunks = kept + chunks_of(left, size)
-        self.size = rows_of(self.engine, min(size, self.record.space.size))
+        size = min(size, self.record.space.size)
+        self._lay_out(kept + chunks_of(left, size), size)
+        self.position = sum(piece.chunk < done for piece in self.pieces)
+        self.done = first * self.record.steps
+
+    def _lay_out(self, chunks: list[np.ndarray], size: int) -> None:
+        """Take these chunks, those still to be trained of at most `size` members."""
+        self.chunks = chunks
+        self.size = rows_of(self.engine, size)
         by_segment = isinstance(self.batches, StreamBatches)
         self.pieces = plan(
             len(self.chunks),
@@ -105,8 +113,6 @@ class Training:
             self.segment,
             by_segment=by_segment,
         )
-        self.position = sum(piece.chunk < done for piece in self.pieces)
-        self.done = first * self.record.steps
         # Only one chunk at a time lives on the devices.
         self.parks = by_segment and len(self.chunks) > 1
 
@@ -114,7 +120,9 @@ class Training:
         """Compile everything, for chunks that the memory holds."""
         saved = self.checkpoints.load() if self.checkpoints else None
         if saved is not None:
-            self._divide(saved.notes["chunk"])
+            everyone = np.arange(self.record.space.size)
+            ends = np.cumsum(saved.notes["chunks"])[:-1]
+            self._lay_out(np.split(everyone, ends), saved.notes["size"])
         self._report()
         self._compile()
         while self.chunk == "auto" and saved is None and self._is_too_large():
@@ -172,7 +180,12 @@ class Training:
     def _halve(self, piece: Piece) -> None:
         before, streams = self.size, isinstance(self.batches, StreamBatches)
         self.lanes.clear()
-        self._divide(-(-self.size // 2), 0 if streams else piece.chunk)
+        done = 0 if streams else piece.chunk
+        # Members of this chunk that had been dropped come again with the others.
+        first = sum(map(len, self.chunks[:done]))
+        kept = self.record.states
+        self.record.states = [(i, state) for i, state in kept if i[0] < first]
+        self._divide(-(-self.size // 2), done)
         warnings.warn(
             f"run: {before} members at a time don't fit into memory; going on with "
             f"{self.size}",
@@ -196,7 +209,8 @@ class Training:
         notes = {
             "position": self.position,
             "done": self.done,
-            "chunk": max(map(len, self.chunks)),
+            "chunks": [len(chunk) for chunk in self.chunks],
+            "size": self.size,
             "lanes": list(self.lanes),
             "states": len(self.record.states),
             "seconds": self.record.seconds,

@@ -10,6 +10,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import optax
 import pytest
@@ -17,7 +18,7 @@ from linear import DATA, PROBLEM, SPACE, STEPS, VALIDATION, assert_same, sweep
 from test_streams import endless
 
 import optax_cycles as oc
-from optax_cycles.sweep import SweepError
+from optax_cycles.sweep import Engine, SweepError
 from optax_cycles.sweep import checkpoint as checkpoint_module
 
 OPTIONS = {"chunk": 4, "segment": 7, "horizons": [0, 5, STEPS]}
@@ -101,6 +102,22 @@ def test_a_stream_is_read_up_to_where_it_was(tmp_path):
     expected = sweep(endless(), **OPTIONS)
     stopped(tmp_path, 200, data=endless())
     assert_same(sweep(endless(), checkpoint=tmp_path, **OPTIONS), expected)
+
+
+def test_chunks_that_were_halved_go_on_as_they_were(tmp_path, straight, monkeypatch):
+    advance = Engine.advance
+
+    def limited(engine, members, segment):
+        # From the second chunk of four on, only two members fit.
+        if int(np.asarray(members.ident)[0]) >= 4 and len(members.status) > 2:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return advance(engine, members, segment)
+
+    monkeypatch.setattr(Engine, "advance", limited)
+    with pytest.warns(UserWarning, match="4 members at a time .* going on with 2"):
+        stopped(tmp_path, 300)
+    result = sweep(checkpoint=tmp_path, **OPTIONS)
+    assert_same(result, straight)
 
 
 def test_nothing_is_written_before_it_is_due(tmp_path):
