@@ -11,6 +11,7 @@ import numpy as np
 from optax_cycles import _checks
 from optax_cycles._typing import Array, Batch, Key, PyTree
 from optax_cycles.sweep.fingerprint import digest_of
+from optax_cycles.sweep.shuffle import ROUNDS, Shuffle, order_seed
 
 
 class Segment(NamedTuple):
@@ -18,19 +19,35 @@ class Segment(NamedTuple):
 
     Attributes:
       data: pytree of arrays with the examples along the first axis.
-      indices: int32 `[orders, steps, batch]`, the examples of each update.
+      indices: int32 `[orders, steps, batch]`, the examples of each update; or how to
+        draw them.
       orders: int32 `[orders]`, increasing: what members call each of the orders.
       length: int32 scalar, how many of the `steps` are to be made.
     """
 
     data: PyTree
-    indices: Array | np.ndarray
+    indices: Array | np.ndarray | Shuffle
     orders: Array | np.ndarray
     length: Array | np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The numbers of updates, and of examples in a batch."""
+        if isinstance(self.indices, Shuffle):
+            return self.indices.steps, self.indices.batch_size
+        _, steps, batch_size = self.indices.shape
+        return steps, batch_size
+
+    def drawn(self) -> Segment:
+        """The same with the indices as an array; cheap once, not for each member."""
+        if not isinstance(self.indices, Shuffle):
+            return self
+        return self._replace(indices=self.indices.indices(jnp.asarray(self.orders)))
 
 
 def batch_at(segment: Segment, order: Array, position: Array) -> Batch:
     """The batch that a member with this order reads at `position` of the segment."""
+    assert not isinstance(segment.indices, Shuffle), "to be drawn before"
     row = jnp.searchsorted(jnp.asarray(segment.orders), order)
     rows = segment.indices[row, position]
     return jax.tree.map(lambda array: array[rows], segment.data)
@@ -58,6 +75,7 @@ class ArrayBatches:
     Each seed sees its own order: one random permutation of the examples after
     another, cut into batches. No example is dropped: a batch may end one epoch
     and begin the next. The order depends only on the key, the seed and the epoch.
+    Programs draw it themselves; see `Shuffle`.
     """
 
     def __init__(self, data: PyTree, batch_size: int, key: Key) -> None:
@@ -90,37 +108,29 @@ class ArrayBatches:
             ),
             data,
         )
-        self._entropy = [int(word) for word in np.ravel(jax.random.key_data(key))]
+        self._seed = order_seed(key)
 
     @property
     def digest(self) -> str:
         """A digest of the data and of how they are read."""
-        return digest_of((self.data, self.batch_size, self._entropy))
-
-    def _stream(self, order: int, start: int, stop: int) -> np.ndarray:
-        """Examples `start` to `stop` of the endless stream of one order."""
-        epochs = range(start // self.count, (stop - 1) // self.count + 1)
-        stream = np.concatenate(
-            [
-                np.random.default_rng([*self._entropy, order, epoch]).permutation(
-                    self.count
-                )
-                for epoch in epochs
-            ]
-        )
-        offset = epochs.start * self.count
-        return stream[start - offset : stop - offset]
+        how = (self.batch_size, f"swap or not, {ROUNDS} rounds")
+        return digest_of((self.data, how, self._seed))
 
     def indices(self, orders: np.ndarray, start: int, steps: int) -> np.ndarray:
         """int32 `[orders, steps, batch]`: the examples of `steps` updates."""
-        rows = [
-            self._stream(
-                int(order), start * self.batch_size, (start + steps) * self.batch_size
-            )
-            for order in orders
-        ]
-        shape = (len(orders), steps, self.batch_size)
-        return np.stack(rows).reshape(shape).astype(np.int32)
+        shuffle = self._shuffle(start, steps)
+        return np.asarray(_indices(shuffle, np.asarray(orders, np.int32)))
+
+    def _shuffle(self, start: int, steps: int) -> Shuffle:
+        epoch, offset = divmod(start * self.batch_size, self.count)
+        return Shuffle(
+            self._seed,
+            np.asarray(epoch, np.int32),
+            np.asarray(offset, np.int32),
+            self.count,
+            steps,
+            self.batch_size,
+        )
 
     def segment(
         self, orders: np.ndarray, start: int, steps: int, length: int
@@ -142,7 +152,10 @@ class ArrayBatches:
             _checks.fail("segment", "orders", "increasing", orders)
         return Segment(
             self.data,
-            self.indices(orders, start, steps),
+            self._shuffle(start, steps),
             np.asarray(orders, np.int32),
             np.asarray(length, np.int32),
         )
+
+
+_indices = jax.jit(Shuffle.indices)

@@ -62,6 +62,8 @@ class Engine:
 
         def program(over: Any, one: Any, pin: Any, **how: Any) -> Program:
             def local(members: PyTree, shared: PyTree) -> PyTree:
+                if isinstance(shared, Segment):
+                    shared = shared.drawn()
                 return over(lambda member: one(member, shared))(members)
 
             mapped = jax.shard_map(
@@ -286,7 +288,7 @@ class Engine:
           where no update was made (beyond `segment.length`, after divergence, in
           padding).
         """
-        self.placement.check_batch("advance", np.shape(segment.indices)[-1])
+        self.placement.check_batch("advance", segment.shape[1])
         members = put(members, self._layout)
         out: tuple[Members, Metrics] = self._advance(members, self.place(segment))
         return out
@@ -299,7 +301,7 @@ class Engine:
         self, member: Members, segment: Segment
     ) -> tuple[Members, Metrics]:
         one_at_a_time = self.placement.inside == "map"
-        steps = segment.indices.shape[1]
+        steps, _ = segment.shape
         _, shapes = jax.eval_shape(self._update, member, segment, jnp.int32(0))
         nothing = {
             name: jnp.full(steps, jnp.nan, m.dtype) for name, m in shapes.items()
