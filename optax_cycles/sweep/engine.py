@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from optax_cycles import _checks
-from optax_cycles._typing import Array, Batch, Key, Metrics, PyTree
-from optax_cycles.sweep.batches import Segment, batch_at
-from optax_cycles.sweep.divergence import (
-    NON_FINITE,
-    Divergence,
-    check_divergence,
-    observe,
-    start_watch,
-)
-from optax_cycles.sweep.members import Members, Status
+from optax_cycles._typing import Batch, Key, Metrics, PyTree
+from optax_cycles.sweep.batches import Segment
+from optax_cycles.sweep.divergence import NON_FINITE, Divergence, check_divergence
+from optax_cycles.sweep.member import Member
+from optax_cycles.sweep.members import Members, starts_of, taken
 from optax_cycles.sweep.memory import bytes_needed
 from optax_cycles.sweep.placement import (
     Placement,
@@ -32,8 +25,8 @@ from optax_cycles.sweep.placement import (
 )
 from optax_cycles.sweep.processes import Processes, put
 from optax_cycles.sweep.program import Program, compile_together
-from optax_cycles.sweep.space import Space, as_space, check_seeds
-from optax_cycles.sweep.trainable import Trainable, initial_state
+from optax_cycles.sweep.space import Space
+from optax_cycles.sweep.trainable import Trainable
 
 
 class Engine:
@@ -50,6 +43,7 @@ class Engine:
         self, trainable: Trainable, placement: Placement, divergence: Divergence
     ) -> None:
         """Use `build`, which checks its arguments."""
+        one = Member(trainable, placement, divergence)
         self.trainable = trainable
         self.placement = placement
         self.divergence = divergence
@@ -60,11 +54,11 @@ class Engine:
         # How members lie between programs; see `_find_layout`.
         self._layout: PyTree = self._each
 
-        def program(over: Any, one: Any, pin: Any, **how: Any) -> Program:
+        def program(over: Any, function: Any, pin: Any, **how: Any) -> Program:
             def local(members: PyTree, shared: PyTree) -> PyTree:
                 if isinstance(shared, Segment):
                     shared = shared.drawn()
-                return over(lambda member: one(member, shared))(members)
+                return over(lambda member: function(member, shared))(members)
 
             mapped = jax.shard_map(
                 local,
@@ -82,11 +76,9 @@ class Engine:
         # Initialisation runs once; on a CPU most of its time would be compilation.
         on_cpu = placement.devices[0].platform == "cpu"
         options = {"xla_backend_optimization_level": 1} if on_cpu else {}
-        self._init = program(each, self._init_member, self._pin_new, options=options)
-        self._advance = program(
-            update, self._advance_member, self._pin_advanced, donate=(0,)
-        )
-        self._evaluate = program(each, self._evaluate_member, self._pin)
+        self._init = program(each, one.init, self._pin_new, options=options)
+        self._advance = program(update, one.advance, self._pin_advanced, donate=(0,))
+        self._evaluate = program(each, one.evaluate, self._pin)
 
     def _pin(self, out: PyTree, layout: PyTree = None) -> PyTree:
         """What a program returns, laid out as the next one takes it.
@@ -160,7 +152,7 @@ class Engine:
           ValueError: if `size` is too small or not a multiple of the devices, or
             `order` is unknown.
         """
-        start = self._start(hparams, size, idents, order)
+        start = self._starts(hparams, size=size, idents=idents, order=order)
         members: Members = self._init(start, self.place(key))
         self._find_layout()
         return members
@@ -189,7 +181,9 @@ class Engine:
         Returns:
           The shapes and dtypes of the population.
         """
-        shapes: Members = self._init.lower(self._start(hparams, size), self.place(key))
+        shapes: Members = self._init.lower(
+            self._starts(hparams, size=size), self.place(key)
+        )
         self._find_layout()
         members = self._on_members(shapes)
         self._advance.lower(members, self.place(segment))
@@ -217,48 +211,9 @@ class Engine:
 
         return jax.tree.map(placed, self._layout, shapes)
 
-    def _start(
-        self,
-        hparams: Space | Mapping[str, Any],
-        size: int | None,
-        idents: np.ndarray | None = None,
-        order: str = "seed",
-    ) -> dict[str, Any]:
-        """What `_init_member` starts from, laid out over the devices."""
-        flat = as_space("init", hparams).members()
-        count = len(next(iter(flat.values())))
-        parts = self.placement.parts
-        if size is None:
-            size = parts * math.ceil(count / parts)
-        if size < count or size % parts:
-            wanted = f"at least {count} and a multiple of {parts}, for the devices"
-            _checks.fail("init", "size", wanted, size)
-        rows = np.minimum(np.arange(size), count - 1)
-        padding = np.arange(size) >= count
-        seed = flat.pop("seed", np.zeros(count, np.int32))
-        check_seeds("init", "seed", seed)
-        _checks.choice("init", "order", order, ("seed", "member"))
-        own = np.arange(count) if idents is None else np.asarray(idents)
-        start = {
-            "hparams": {name: jnp.asarray(v[rows]) for name, v in flat.items()},
-            "ident": jnp.asarray(np.where(padding, -1, own[rows]), jnp.int32),
-            "seed": jnp.asarray(seed[rows], jnp.int32),
-            "order": jnp.asarray((seed if order == "seed" else own)[rows], jnp.int32),
-            "status": jnp.asarray(
-                np.where(padding, Status.PADDING, Status.RUNNING), jnp.int32
-            ),
-        }
-        return put(start, self._each)
-
-    def _init_member(self, start: dict[str, Any], key: Key) -> Members:
-        init_key, stream = jax.random.split(jax.random.fold_in(key, start["seed"]))
-        return Members(
-            state=initial_state(self.trainable, init_key, start["hparams"]),
-            key=stream,
-            step=jnp.int32(0),
-            watch=start_watch(),
-            **start,
-        )
+    def _starts(self, hparams: Space | Mapping[str, Any], **how: Any) -> dict[str, Any]:
+        """What `init` starts from, laid out over the devices."""
+        return put(starts_of(hparams, self.placement.parts, **how), self._each)
 
     def take(self, members: Members, rows: np.ndarray, size: int) -> Members:
         """A smaller population of some of the members.
@@ -271,7 +226,7 @@ class Engine:
         some = np.resize(rows, size).astype(np.int32)
         padding = np.arange(size) >= len(rows)
         members = put(members, self._layout)
-        smaller: Members = jax.jit(_taken, out_shardings=self._layout)(
+        smaller: Members = jax.jit(taken, out_shardings=self._layout)(
             members, some, padding
         )
         return smaller
@@ -297,57 +252,6 @@ class Engine:
         """`data` on every device; nothing is copied that is there already."""
         return put(data, self._all)
 
-    def _advance_member(
-        self, member: Members, segment: Segment
-    ) -> tuple[Members, Metrics]:
-        one_at_a_time = self.placement.inside == "map"
-        steps, _ = segment.shape
-        _, shapes = jax.eval_shape(self._update, member, segment, jnp.int32(0))
-        nothing = {
-            name: jnp.full(steps, jnp.nan, m.dtype) for name, m in shapes.items()
-        }
-
-        def going_on(carry: tuple[Array, Members, Metrics]) -> Array:
-            position, now, _ = carry
-            more = position < segment.length
-            # Alone in the loop a stopped member can leave it; side by side it can't.
-            return more & (now.status == Status.RUNNING) if one_at_a_time else more
-
-        def body(
-            carry: tuple[Array, Members, Metrics],
-        ) -> tuple[Array, Members, Metrics]:
-            position, now, metrics = carry
-            new, values = self._update(now, segment, position)
-            if not one_at_a_time:
-                running = now.status == Status.RUNNING
-                new = jax.tree.map(lambda n, o: jnp.where(running, n, o), new, now)
-                values = {k: jnp.where(running, v, jnp.nan) for k, v in values.items()}
-            metrics = {k: metrics[k].at[position].set(v) for k, v in values.items()}
-            return position + 1, new, metrics
-
-        _, member, metrics = jax.lax.while_loop(
-            going_on, body, (jnp.int32(0), member, nothing)
-        )
-        return member, metrics
-
-    def _update(
-        self, member: Members, segment: Segment, position: Array
-    ) -> tuple[Members, Metrics]:
-        """One update of a running member."""
-        batch = self.placement.split(batch_at(segment, member.order, position))
-        key = jax.random.fold_in(member.key, member.step)
-        state, metrics = self.trainable.step(member.state, member.hparams, batch, key)
-        metrics = {name: _as_float(value) for name, value in metrics.items()}
-        watch, diverged = observe(self.divergence, member.watch, metrics["loss"])
-        status = jnp.where(diverged, Status.DIVERGED, Status.RUNNING)
-        member = member._replace(
-            state=state,
-            step=member.step + 1,
-            status=status.astype(jnp.int32),
-            watch=watch,
-        )
-        return member, metrics
-
     def evaluate(self, members: Members, batch: Batch) -> Metrics:
         """Evaluate every member on one batch.
 
@@ -363,31 +267,6 @@ class Engine:
         members = put(members, self._layout)
         out: Metrics = self._evaluate(members, self.place(batch))
         return out
-
-    def _evaluate_member(self, member: Members, batch: Batch) -> Metrics:
-        assert self.trainable.evaluate is not None
-        running = member.status == Status.RUNNING
-        metrics = self.trainable.evaluate(member.state, self.placement.split(batch))
-        return {
-            name: jnp.where(running, _as_float(value), jnp.nan)
-            for name, value in metrics.items()
-        }
-
-
-def _taken(members: Members, rows: Array, padding: Array) -> Members:
-    """The members at some rows, those of padding marked as such."""
-    taken: Members = jax.tree.map(lambda leaf: leaf[rows], members)
-    return taken._replace(
-        ident=jnp.where(padding, -1, taken.ident),
-        status=jnp.where(padding, jnp.int32(Status.PADDING), taken.status),
-    )
-
-
-def _as_float(value: Any) -> Array:
-    """A metric as a floating-point array, so that NaN can stand for "none"."""
-    value = jnp.asarray(value)
-    wide = jnp.promote_types(value.dtype, jnp.float32)
-    return value.astype(wide)
 
 
 def build(

@@ -50,7 +50,7 @@ class Shuffle:
     def indices(self, orders: Array) -> Array:
         """int32 `[orders, steps, batch]`: the examples that each order has."""
         read = jnp.arange(self.steps * self.batch_size, dtype=jnp.int32)
-        place = self.offset + read[None]
+        place = jnp.asarray(self.offset) + read[None]
         epoch = jnp.asarray(self.epoch + place // self.count, jnp.uint32)
         order = jnp.asarray(orders, jnp.uint32)[:, None]
         first, second = (jnp.asarray(word) for word in self.seed)
