@@ -1,13 +1,8 @@
-"""Figures of schedules, range tests and trainings.
-
-Colours are those of Okabe and Ito, which colour-blind readers tell apart; marks and
-line styles repeat what colours say.
-"""
+"""Figures of schedules, range tests and trainings."""
 
 from __future__ import annotations
 
 import math
-import os
 import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,201 +10,55 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optax_cycles import _checks
-from optax_cycles._extras import require
+from optax_cycles._figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    SKY,
+    finish,
+    label_of,
+    new_figure,
+    over_seeds,
+    save_figure,
+    scale_losses,
+    style_of,
+)
 from optax_cycles._typing import Scalar, Schedule
 from optax_cycles.range_test import ParallelTest, RampTest, RangeSuggestion
+from optax_cycles.range_test.figures import plot_diverged, plot_parallel, plot_ramp
 from optax_cycles.schedules import cycle_starts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#666666",
-)
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "PURPLE",
+    "RED",
+    "SKY",
+    "check_schedule",
+    "mark_cycles",
+    "new_figure",
+    "plot_diverged",
+    "plot_parallel",
+    "plot_ramp",
+    "plot_schedules",
+    "plot_trainings",
+    "range_test_figure",
+    "save_figure",
+]
+
 _MOST_MARKS = 60
 _MOST_POINTS = 1_000_000
 _FEW_POINTS = 20
 _LONG_LABEL, _LINE = 40, 85
-WIDE = 5.0
-# Their numbers have no common divisor, so that all 30 pairs come before one repeats.
-_COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
-_LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (7, 1.5, 1, 1.5, 1, 1.5)))
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure in inches, drawn without a display."""
-    figure_module = require("matplotlib.figure", "sweep", "plot")
-    figure: Figure = figure_module.Figure(
-        figsize=(width, height), dpi=150, layout="constrained"
-    )
-    return figure
-
-
-def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure; the file's ending says the format (PNG, SVG, PDF)."""
-    figure.savefig(path)
-
-
-def _finish(axes: Axes) -> None:
-    axes.grid(True, alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _label(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _style(index: int) -> tuple[str, Any]:
-    """Colour and line style of a curve."""
-    return _COLORS[index % len(_COLORS)], _LINES[index % len(_LINES)]
-
-
-def plot_parallel(
-    test: ParallelTest, axes: Axes, suggestion: RangeSuggestion | None = None
-) -> None:
-    """Validation loss against the tested values, with the range over seeds.
-
-    Args:
-      test: a parallel range test.
-      axes: matplotlib axes to draw on.
-      suggestion: marked where there is one.
-    """
-    values, reached = test.values, test.reached
-    shades = np.linspace(0.35, 1.0, len(reached))
-    for horizon, shade in zip(reached, shades, strict=True):
-        losses = np.where(
-            test.diverged(horizon), np.nan, test.validation(horizon=horizon)
-        )
-        median = _over_seeds(np.nanmedian, losses)
-        last = horizon == reached[-1]
-        axes.plot(
-            values,
-            median,
-            color=BLUE,
-            alpha=shade,
-            linewidth=1.8 if last else 1.0,
-            label=f"median at update {horizon}",
-        )
-        if last:
-            axes.fill_between(
-                values,
-                _over_seeds(np.nanmin, losses),
-                _over_seeds(np.nanmax, losses),
-                color=BLUE,
-                alpha=0.18,
-                linewidth=0,
-                label=f"range over {test.seeds} seed(s)",
-            )
-    axes.set(xscale="log", ylabel="validation loss")
-    _scale_losses(axes)
-    if suggestion is not None:
-        _mark(axes, suggestion)
-    axes.set_title("Parallel range test: every value trained on its own")
-    axes.legend(fontsize=7, loc="best")
-    _finish(axes)
-
-
-def _scale_losses(axes: Axes) -> None:
-    """A logarithmic axis where all drawn losses are positive and far apart."""
-    drawn = np.concatenate([np.ravel(line.get_ydata()) for line in axes.lines])
-    drawn = drawn[np.isfinite(drawn)]
-    if not drawn.size:
-        axes.text(
-            0.5, 0.5, "no finite loss to draw", transform=axes.transAxes, ha="center"
-        )
-    elif drawn.min() > 0 and drawn.max() > WIDE * drawn.min():
-        axes.set_yscale("log")
-
-
-def _over_seeds(reduce: Any, losses: np.ndarray) -> np.ndarray:
-    """`reduce` over the seeds that did not fail; NaN where all did."""
-    some = ~np.all(np.isnan(losses), axis=1)
-    result = np.full(len(losses), np.nan)
-    result[some] = reduce(losses[some], axis=1)
-    return result
-
-
-def _mark(axes: Axes, suggestion: RangeSuggestion) -> None:
-    axes.axvspan(
-        suggestion.base,
-        suggestion.peak,
-        color=GREEN,
-        alpha=0.1,
-        linewidth=0,
-        label=f"base {suggestion.base:.2g} to peak {suggestion.peak:.2g}",
-    )
-    axes.axvline(suggestion.peak, color=GREEN, linewidth=1.2)
-    axes.plot(
-        [suggestion.best],
-        [suggestion.loss],
-        marker="*",
-        markersize=11,
-        color=RED,
-        linestyle="none",
-        label=f"best constant {suggestion.best:.2g}",
-    )
-
-
-def plot_diverged(test: ParallelTest, axes: Axes) -> None:
-    """Share of the seeds that failed, against the tested values."""
-    share = test.diverged(test.reached[-1]).mean(axis=1)
-    axes.fill_between(test.values, share, step="mid", color=RED, alpha=0.5, linewidth=0)
-    axes.set(xscale="log", ylim=(0, 1.05), ylabel="share\ndiverged")
-    axes.set_xlabel(_label(test.name))
-    _finish(axes)
-
-
-def plot_ramp(
-    test: RampTest, axes: Axes, marks: Mapping[str, float] | None = None
-) -> None:
-    """Training loss against the climbing value: raw, smoothed, one line a seed.
-
-    Args:
-      test: a ramp range test.
-      axes: matplotlib axes to draw on.
-      marks: dict from the name of a rule to the value that it suggests.
-    """
-    losses, smoothed = test.losses, test.smoothed()
-    for seed in range(len(losses)):
-        first = seed == 0
-        axes.plot(
-            test.values,
-            losses[seed],
-            color=GREY,
-            alpha=0.2,
-            linewidth=0.6,
-            label="batch loss" if first else None,
-        )
-        axes.plot(
-            test.values,
-            smoothed[seed],
-            color=BLUE,
-            alpha=0.8,
-            linewidth=1.0,
-            label="smoothed, one line a seed" if first else None,
-        )
-    styles = [(ORANGE, "--"), (PURPLE, ":"), (GREEN, "-.")]
-    for (name, value), (color, style) in zip(
-        (marks or {}).items(), styles, strict=False
-    ):
-        label = f"{name} {value:.2g}"
-        axes.axvline(value, color=color, linestyle=style, linewidth=1.5, label=label)
-    finite = losses[np.isfinite(losses)]
-    if finite.size:
-        low, high = finite.min(), np.nanmax(smoothed[:, 0])
-        high = high if high > low else low + 1.0
-        axes.set_ylim(low - 0.05 * (high - low), high + 0.4 * (high - low))
-    axes.set(xscale="log", xlabel=_label(test.name), ylabel="training loss")
-    axes.set_title("Ramp: one run a seed, the value climbs")
-    axes.legend(fontsize=7, loc="lower left")
-    _finish(axes)
 
 
 def plot_trainings(
@@ -223,18 +72,18 @@ def plot_trainings(
       axes: matplotlib axes to draw on.
     """
     for index, (name, values) in enumerate(curves.items()):
-        color, style = _style(index)
+        color, style = style_of(index)
         low, median, high = (
-            _over_seeds(reduce, values.T)
+            over_seeds(reduce, values.T)
             for reduce in (np.nanmin, np.nanmedian, np.nanmax)
         )
         axes.fill_between(updates, low, high, color=color, alpha=0.18, linewidth=0)
         axes.plot(updates, median, color=color, linestyle=style, label=name)
     axes.set(xlabel="update", ylabel="validation loss")
-    _scale_losses(axes)
+    scale_losses(axes)
     axes.set_title("Training with the suggestion: median and range over seeds")
     axes.legend(fontsize=8)
-    _finish(axes)
+    finish(axes)
 
 
 def plot_schedules(
@@ -312,7 +161,7 @@ def _schedule_panel(
     marker = "o" if steps <= _FEW_POINTS else None
     for index, (label, policy) in enumerate(policies.items()):
         if name in policy:
-            color, style = _style(index)
+            color, style = style_of(index)
             values = _values(f"{label}: {name}", policy[name], at)
             axes.plot(
                 at,
@@ -325,14 +174,14 @@ def _schedule_panel(
             )
             if callable(policy[name]) and steps == points:
                 mark_cycles(axes, cycle_starts(policy[name], steps), color)
-    axes.set_ylabel(_label(name))
+    axes.set_ylabel(label_of(name))
     if log:
         axes.set_yscale("log")
     else:
         # A common power of ten would be written where the legend is. 8 digits tell
         # any two float32 apart.
         axes.yaxis.set_major_formatter("{x:.8g}")
-    _finish(axes)
+    finish(axes)
 
 
 def check_schedule(where: str, schedule: Any) -> None:

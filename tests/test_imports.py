@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "optax_cycles"
 FILES = sorted(PACKAGE.rglob("*.py"))
-BASE = {"_checks", "_typing", "_extras", "_precision", "_version"}
+BASE = {"_checks", "_typing", "_extras", "_figures", "_precision", "_version"}
 
 # Each part of the package, and what it stands on. It may import that, all that
 # stands below it, and the base, which stands on nothing.
