@@ -77,7 +77,7 @@ def ours_side(size: Size) -> dict[str, float]:
     test = oc.parallel_range_test(
         train,
         *digits,
-        values=oc.sweep.log_space(1e-5, 10.0, size.rates),
+        over={"learning_rate": oc.sweep.log_space(1e-5, 10.0, size.rates)},
         seeds=1,
         steps=size.steps,
         batch_size=BATCH,

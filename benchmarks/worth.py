@@ -83,7 +83,7 @@ def range_test(problem: Any, optimizer: str, size: Size) -> oc.ParallelTest:
     return oc.parallel_range_test(
         oc.trainable(problem, OPTIMIZERS[optimizer]),
         *problems.digits(),
-        values=oc.sweep.log_space(1e-5, 10.0, size.values),
+        over={"learning_rate": oc.sweep.log_space(1e-5, 10.0, size.values)},
         seeds=size.seeds,
         steps=size.steps,
         batch_size=BATCH,
@@ -96,7 +96,7 @@ def retest(problem: Any, optimizer: str, values: Any, size: Size) -> oc.Parallel
     return oc.parallel_range_test(
         oc.trainable(problem, OPTIMIZERS[optimizer]),
         *problems.digits(),
-        values=values,
+        over={"learning_rate": values},
         seeds=seeds,
         steps=size.steps,
         horizons=[size.steps],

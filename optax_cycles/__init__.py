@@ -29,11 +29,14 @@ from optax_cycles.policies import (
 from optax_cycles.policies import one_cycle_policy as one_cycle_policy
 from optax_cycles.policies import one_cycle_smith_policy as one_cycle_smith_policy
 from optax_cycles.policies import warm_restarts_policy as warm_restarts_policy
+from optax_cycles.range_test import JointSuggestion as JointSuggestion
 from optax_cycles.range_test import NoSuggestionError as NoSuggestionError
 from optax_cycles.range_test import ParallelTest as ParallelTest
+from optax_cycles.range_test import Profile as Profile
 from optax_cycles.range_test import RampTest as RampTest
 from optax_cycles.range_test import RangeSuggestion as RangeSuggestion
 from optax_cycles.range_test import Suggestion as Suggestion
+from optax_cycles.range_test import joint_best as joint_best
 from optax_cycles.range_test import parallel_best as parallel_best
 from optax_cycles.range_test import parallel_range_test as parallel_range_test
 from optax_cycles.range_test import ramp_range_test as ramp_range_test

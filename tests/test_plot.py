@@ -45,7 +45,7 @@ def parallel():
     validation = np.repeat(losses[..., None], len(steps), axis=-1)
     validation[..., 0] = 2.3
     train = np.repeat(losses[..., None], STEPS, axis=-1)
-    return ParallelTest("learning_rate", (40,), _result(train, validation, steps))
+    return ParallelTest(("learning_rate",), (40,), _result(train, validation, steps))
 
 
 @pytest.fixture(scope="module")

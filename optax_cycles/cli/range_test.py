@@ -190,7 +190,9 @@ def _find(work: _Work) -> None:
                 train,
                 work.task.train,
                 work.task.validation,
-                values=sweep.log_space(args.lr_min, args.lr_max, args.num),
+                over={
+                    "learning_rate": sweep.log_space(args.lr_min, args.lr_max, args.num)
+                },
                 seeds=args.seeds,
                 steps=args.steps,
                 key=key,

@@ -15,6 +15,7 @@ from optax_cycles.sweep.members import member_at as member_at
 from optax_cycles.sweep.placement import Placement as Placement
 from optax_cycles.sweep.placement import use_cpu_devices as use_cpu_devices
 from optax_cycles.sweep.result import SweepResult as SweepResult
+from optax_cycles.sweep.snapshot import started_from as started_from
 from optax_cycles.sweep.space import Axis as Axis
 from optax_cycles.sweep.space import Space as Space
 from optax_cycles.sweep.space import grid as grid

@@ -69,7 +69,8 @@ class Space(NamedTuple):
         return flat
 
 
-def _axis_values(function: str, name: str, values: Any) -> np.ndarray:
+def axis_values(function: str, name: str, values: Any) -> np.ndarray:
+    """The values of one hyperparameter along an axis, checked."""
     array = np.asarray(values)
     if array.dtype.kind not in "iuf":
         _checks.fail_type(function, name, "a sequence of numbers", values)
@@ -126,7 +127,7 @@ def grid(*spaces: Space, **axes: Values) -> Space:
             _checks.fail_type("grid", "spaces", "Space objects", space)
     given = [axis for space in spaces for axis in space.axes]
     for name, values in axes.items():
-        given.append(Axis(name, {name: _axis_values("grid", name, values)}))
+        given.append(Axis(name, {name: axis_values("grid", name, values)}))
     return _space("grid", given)
 
 
@@ -149,7 +150,7 @@ def zip(**values: Values) -> Space:
       >>> space.names, space.shape
       (('learning_rate+momentum',), (2,))
     """
-    arrays = {name: _axis_values("zip", name, v) for name, v in values.items()}
+    arrays = {name: axis_values("zip", name, v) for name, v in values.items()}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"zip: values must have one length, got {lengths}")
@@ -211,14 +212,14 @@ def with_seeds(function: str, space: Space, seeds: int | Values) -> Space:
     if isinstance(seeds, int | np.integer):
         _checks.integer(function, "seeds", seeds, minimum=1)
         seeds = np.arange(seeds)
-    values = _axis_values(function, "seeds", seeds)
+    values = axis_values(function, "seeds", seeds)
     check_seeds(function, "seeds", values)
     return _space(function, [*space.axes, Axis("seed", {"seed": values})])
 
 
 def constant_space(function: str, constants: Mapping[str, float] | None) -> Space:
     """The space of one point that has the given hyperparameters, if any."""
-    fixed = {n: _axis_values(function, n, [v]) for n, v in (constants or {}).items()}
+    fixed = {n: axis_values(function, n, [v]) for n, v in (constants or {}).items()}
     return Space(tuple(Axis(name, {name: value}) for name, value in fixed.items()))
 
 

@@ -32,11 +32,14 @@ class Trainable(NamedTuple):
       step: `step(state, hparams, batch, key) -> (state, metrics)`, one update;
         `metrics` is a dict of scalars with at least `"loss"`.
       evaluate: `evaluate(state, batch) -> metrics`, or None.
+      begin: `begin(params, model_state, hparams) -> state`, what `init` returns where
+        the parameters are given; or None.
     """
 
     init: Callable[[Key, Hparams], State]
     step: Callable[[State, Hparams, Batch, Key], tuple[State, Metrics]]
     evaluate: Callable[[State, Batch], Metrics] | None = None
+    begin: Callable[[Params, ModelState, Hparams], State] | None = None
 
 
 def initial_state(trainable: Trainable, key: Key, hparams: Hparams) -> State:
@@ -132,9 +135,11 @@ def trainable(
         _checks.fail_type("trainable", "problem", "a Problem", problem)
     _checks.function_of("trainable", "optimizer", optimizer)
 
-    def init(key: Key, hparams: Hparams) -> TrainState:
-        params, model_state = problem.init(key)
+    def begin(params: Params, model_state: ModelState, hparams: Hparams) -> TrainState:
         return TrainState(params, model_state, optimizer(hparams).init(params))
+
+    def init(key: Key, hparams: Hparams) -> TrainState:
+        return begin(*problem.init(key), hparams)
 
     def scalar_loss(*args: Any) -> tuple[Any, tuple[ModelState, Metrics]]:
         loss, aux = problem.loss(*args)
@@ -162,10 +167,11 @@ def trainable(
         return TrainState(params, model_state, opt_state), {**metrics, "loss": loss}
 
     if problem.evaluate is None:
-        return Trainable(init, step)
+        return Trainable(init, step, begin=begin)
     evaluate = _fast_in_a_loop(problem.evaluate)
     return Trainable(
         init,
         step,
         lambda state, batch: evaluate(state.params, state.model_state, batch),
+        begin,
     )

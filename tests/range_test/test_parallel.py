@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import optax_cycles as oc
-from optax_cycles.range_test.parallel import evaluation_steps
+from optax_cycles.range_test.over import check_horizons, evaluation_steps
 from optax_cycles.sweep import Interrupted
 
 loop_module = importlib.import_module("optax_cycles.sweep.loop")
@@ -34,7 +34,8 @@ def parabola(floor=0.0):
 
 
 def range_test(trainable=None, **options):
-    options = {"values": RATES, "steps": STEPS, "seeds": 3, "batch_size": 5} | options
+    over = {"learning_rate": options.pop("rates", RATES)}
+    options = {"over": over, "steps": STEPS, "seeds": 3, "batch_size": 5} | options
     return oc.parallel_range_test(trainable or parabola(), DATA, DATA, **options)
 
 
@@ -92,7 +93,9 @@ def test_losses_are_the_closed_form(test_):
         first = horizon - {20: 2}.get(horizon, 1)
         at = np.arange(first, horizon)
         expected = (start[:, None] * factor[..., None] ** (2 * at)).mean(-1)
-        np.testing.assert_allclose(test_.train_loss(horizon)[:7], expected, rtol=1e-5)
+        np.testing.assert_allclose(
+            test_.train(horizon=horizon)[:7], expected, rtol=1e-5
+        )
 
 
 def start_of(test):
@@ -112,7 +115,7 @@ def test_horizons_are_parts_of_the_steps_unless_named(test_):
     assert test_.horizons == test_.reached == HORIZONS
     assert test_.complete
     np.testing.assert_array_equal(test_.validation(), test_.validation(horizon=20))
-    np.testing.assert_array_equal(test_.train_loss(), test_.train_loss(20))
+    np.testing.assert_array_equal(test_.train(), test_.train(horizon=20))
 
 
 def test_one_program_serves_all_values_seeds_chunks_and_horizons(test_, engines):
@@ -148,7 +151,7 @@ def test_evaluations_are_before_training_and_in_the_last_tenth(horizons, steps):
     [(1, (1,)), (3, (1, 3)), (8, (1, 2, 4, 8)), (300, (37, 75, 150, 300))],
 )
 def test_default_horizons_double(steps, horizons):
-    assert oc.range_test.parallel._check_horizons(steps, None) == horizons
+    assert check_horizons("f", steps, None) == horizons
 
 
 def test_any_hyperparameter_is_tested_while_constants_stay():
@@ -160,8 +163,7 @@ def test_any_hyperparameter_is_tested_while_constants_stay():
     )
     test = range_test(
         trainable,
-        name="scale",
-        values=[0.1, 0.5, 1.0, 8.0],
+        over={"scale": [0.1, 0.5, 1.0, 8.0]},
         constants={"learning_rate": 0.25},
         seeds=1,
     )
@@ -178,7 +180,7 @@ def test_a_loss_that_ends_high_but_finite_counts_as_failed():
         lambda key: jnp.float32(0.5), lambda x, batch, key: x**2 / (1 + x**2)
     )
     trainable = oc.trainable(problem, lambda hp: optax.sgd(hp["learning_rate"]))
-    test = range_test(trainable, values=[0.01, 0.1, 0.5, 100.0], seeds=1)
+    test = range_test(trainable, rates=[0.01, 0.1, 0.5, 100.0], seeds=1)
     assert np.all(np.isfinite(test.validation()))
     assert test.diverged().ravel().tolist() == [False, False, False, True]
     # Below the best value slow training is no failure.
@@ -192,7 +194,7 @@ def test_rates_that_are_all_too_large_are_refused(start):
         lambda key: jnp.float32(start), lambda x, batch, key: x**2 / 2
     )
     trainable = oc.trainable(problem, lambda hp: optax.sgd(hp["learning_rate"]))
-    finite = range_test(trainable, values=[2.1, 3.0, 4.0], steps=4, seeds=1)
+    finite = range_test(trainable, rates=[2.1, 3.0, 4.0], steps=4, seeds=1)
     with pytest.raises(
         oc.NoSuggestionError, match="no value improves on the untrained"
     ):
@@ -201,7 +203,7 @@ def test_rates_that_are_all_too_large_are_refused(start):
 
 
 def test_a_test_in_which_everything_diverged_is_refused():
-    test = range_test(values=[1e29, 1e30, 1e31], steps=8)
+    test = range_test(rates=[1e29, 1e30, 1e31], steps=8)
     assert test.diverged().all()
     assert test.reached == test.horizons
     with pytest.raises(oc.NoSuggestionError, match="training failed at every value"):
@@ -215,7 +217,7 @@ def test_nothing_of_the_callers_is_changed(test_):
         parabola(),
         data,
         validation,
-        values=values,
+        over={"learning_rate": values},
         seeds=3,
         steps=STEPS,
         batch_size=5,
@@ -253,12 +255,20 @@ def test_a_test_that_was_interrupted_at_once_has_reached_nothing():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"values": [1.0, 2.0]}, ValueError, "values must be at least 3 increasing"),
-        ({"values": [1.0, 3.0, 2.0]}, ValueError, "values must be at least 3 increas"),
-        ({"values": [1.0, 1.0, 2.0]}, ValueError, "values must be at least 3 increas"),
-        ({"values": [0.0, 1.0, 2.0]}, ValueError, "values must be positive and finit"),
-        ({"values": [1, 2, float("inf")]}, ValueError, "values must be positive and"),
-        ({"values": 0.1}, ValueError, "values must be at least 3 increasing values"),
+        ({"rates": [1.0, 2.0]}, ValueError, "over must be at least 3 increasing value"),
+        (
+            {"rates": [1.0]},
+            ValueError,
+            r"over\['learning_rate'\] must be at least 2 in",
+        ),
+        ({"rates": [1.0, 3.0, 2.0]}, ValueError, ".* at least 2 increasing numbers"),
+        ({"rates": [3.0, 2.0, 1.0]}, ValueError, ".* at least 2 increasing numbers"),
+        ({"rates": [1.0, 1.0, 2.0]}, ValueError, ".* at least 2 increasing numbers"),
+        ({"rates": [0.0, 1.0, 2.0]}, ValueError, ".*'learning_rate'. must be positive"),
+        ({"rates": [-1.0, 1.0, 2.0]}, ValueError, ".*'learning_rate'. must be positi"),
+        ({"rates": [1, 2, float("inf")]}, ValueError, "learning_rate must be a sequen"),
+        ({"rates": 0.1}, ValueError, "learning_rate must be a non-empty sequence"),
+        ({"rates": "abc"}, TypeError, "learning_rate must be a sequence of numbers"),
         ({"steps": 0}, ValueError, "steps must be a positive integer, got 0"),
         ({"horizons": []}, ValueError, r"horizons must be increasing .* steps \(20\)"),
         ({"horizons": [0, 20]}, ValueError, "horizons must be a positive integer"),
@@ -281,7 +291,7 @@ def test_a_hyperparameter_is_either_tested_or_constant():
 
 
 def test_what_was_not_recorded_is_named(test_):
-    for question in (test_.validation, test_.train_loss, test_.suggest, test_.diverged):
+    for question in (test_.validation, test_.train, test_.suggest, test_.diverged):
         with pytest.raises(
             ValueError, match=r"horizon must be one of \[2, 5, 10, 20\]"
         ):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import optax_cycles as oc
-from optax_cycles.range_test.ramp import ramped
+from optax_cycles.range_test.ramp import exponential, ramped
 from optax_cycles.sweep import Divergence, Interrupted, Status
 
 DATA = np.arange(6, dtype=np.float32)
@@ -124,8 +124,10 @@ def test_the_optimizer_starts_with_the_lowest_value():
         seen.append(hparams["learning_rate"])
         return init(key, hparams)
 
-    inside = oc.range_test.ramp.ramped(
-        TRAINABLE._replace(init=remembering), "learning_rate", 0.25, 1.0, 4
+    inside = ramped(
+        TRAINABLE._replace(init=remembering),
+        {"learning_rate": exponential(0.25, 1.0)},
+        4,
     )
     inside.init(jax.random.key(0), {})
     assert [float(value) for value in seen] == [0.25]
@@ -248,9 +250,7 @@ def test_a_ramp_over_the_whole_range_of_floats_stays_finite():
             lambda key, hparams: 0.0,
             lambda state, hparams, batch, key: (state, {"loss": hparams["rate"]}),
         ),
-        "rate",
-        low,
-        high,
+        {"rate": exponential(low, high)},
         steps=10,
     )
     key = jax.random.key(0)

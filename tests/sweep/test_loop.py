@@ -353,7 +353,7 @@ def test_validation_of_another_structure_is_refused():
 
 def test_an_unknown_option_of_a_range_test_is_named():
     with pytest.raises(TypeError, match=r"an option must be .*did you mean 'batch_si"):
-        oc.parallel_range_test(EXACT, DATA, DATA, name="rate", batchsize=3)
+        oc.parallel_range_test(EXACT, DATA, DATA, batchsize=3)
 
 
 def test_a_result_shows_its_axes_instead_of_its_arrays(whole):
