@@ -29,6 +29,8 @@ from optax_cycles.policies import (
 from optax_cycles.policies import one_cycle_policy as one_cycle_policy
 from optax_cycles.policies import one_cycle_smith_policy as one_cycle_smith_policy
 from optax_cycles.policies import warm_restarts_policy as warm_restarts_policy
+from optax_cycles.range_test import RULES as RULES
+from optax_cycles.range_test import CycleSuggestion as CycleSuggestion
 from optax_cycles.range_test import JointSuggestion as JointSuggestion
 from optax_cycles.range_test import NoSuggestionError as NoSuggestionError
 from optax_cycles.range_test import ParallelTest as ParallelTest
@@ -37,11 +39,17 @@ from optax_cycles.range_test import RampTest as RampTest
 from optax_cycles.range_test import RangeSuggestion as RangeSuggestion
 from optax_cycles.range_test import Suggestion as Suggestion
 from optax_cycles.range_test import joint_best as joint_best
+from optax_cycles.range_test import minimum as minimum
 from optax_cycles.range_test import parallel_best as parallel_best
 from optax_cycles.range_test import parallel_range_test as parallel_range_test
 from optax_cycles.range_test import ramp_range_test as ramp_range_test
+from optax_cycles.range_test import slide as slide
+from optax_cycles.range_test import smith_range as smith_range
 from optax_cycles.range_test import smooth as smooth
 from optax_cycles.range_test import steep as steep
+from optax_cycles.range_test import steep_by_index as steep_by_index
+from optax_cycles.range_test import steep_by_value as steep_by_value
+from optax_cycles.range_test import steep_by_window as steep_by_window
 from optax_cycles.range_test import valley as valley
 from optax_cycles.schedules import clip as clip
 from optax_cycles.schedules import cooldown as cooldown

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from optax_cycles import _checks
+from optax_cycles.range_test.suggest import NoSuggestionError
 
 
 class Curve(NamedTuple):
@@ -15,34 +16,88 @@ class Curve(NamedTuple):
     Attributes:
       values: float `[points]`, positive and increasing.
       losses: float `[points]`, all finite.
+      start: how many points of the whole curve come before the first.
+      worsens: whether a loss that was left out after the last point is higher than
+        it, or not finite.
     """
 
     values: np.ndarray
     losses: np.ndarray
+    start: int
+    worsens: bool
 
 
-def check_curve(function: str, values: Any, losses: Any, *, minimum: int) -> Curve:
-    """The curve up to its first loss that is not finite.
+def check_curve(
+    function: str,
+    values: Any,
+    losses: Any,
+    *,
+    minimum: int,
+    skip_start: int | None = 0,
+    skip_end: int = 0,
+) -> Curve:
+    """The curve up to its first loss that is not finite, trimmed at both ends.
+
+    Args:
+      function: who asks, for messages.
+      values: `[points]`.
+      losses: `[points]`.
+      minimum: how many points must be left.
+      skip_start: how many points to leave out at the start; None for a tenth.
+      skip_end: how many of the finite losses to leave out at the end.
 
     Raises:
-      ValueError: unless both are of one length, the values are positive, finite and
-        increasing, and at least `minimum` finite losses come first.
+      ValueError: unless both are of one length, and the values are positive, finite
+        and increasing.
+      NoSuggestionError: if fewer than `minimum` points are left.
+    """
+    values, losses = check_shapes(function, values, losses)
+    if losses.ndim != 1:
+        _fail_shapes(function, values, losses, "two equally long vectors")
+    skip_start = len(values) // 10 if skip_start is None else skip_start
+    _checks.integer(function, "skip_start", skip_start, minimum=0)
+    _checks.integer(function, "skip_end", skip_end, minimum=0)
+    broken = np.flatnonzero(~np.isfinite(losses))
+    count = int(broken[0]) if len(broken) else len(losses)
+    end = max(count - skip_end, skip_start)
+    if end - skip_start < minimum:
+        skipped = f" after {skip_start} and before {skip_end} that are left out"
+        raise NoSuggestionError(
+            f"{function}: losses must be at least {minimum} losses before the first "
+            f"that is not finite{skipped if skip_start or skip_end else ''}, got "
+            f"{count} of {len(losses)}; take more steps or lower the range"
+        )
+    later = losses[end:]
+    worsens = bool(len(broken)) or bool(np.any(later > losses[end - 1]))
+    return Curve(values[skip_start:end], losses[skip_start:end], skip_start, worsens)
+
+
+def check_shapes(
+    function: str, values: Any, losses: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Float64 `values [points]`, positive and increasing, and `losses [..., points]`.
+
+    Raises:
+      ValueError: if they are not.
     """
     values = np.asarray(values, np.float64)
     losses = np.asarray(losses, np.float64)
-    if values.ndim != 1 or values.shape != losses.shape:
-        shapes = (values.shape, losses.shape)
-        _checks.fail(function, "values and losses", "two equally long vectors", shapes)
+    if values.ndim != 1 or losses.ndim == 0 or losses.shape[-1] != len(values):
+        expected = "two equally long vectors (or losses [seeds, points])"
+        _fail_shapes(function, values, losses, expected)
     if not np.all(np.isfinite(values)) or np.any(values <= 0):
-        _checks.fail(function, "values", "positive finite numbers", values)
+        expected = "positive finite numbers, because they lie on a logarithmic axis"
+        _checks.fail(function, "values", expected, values)
     if np.any(np.diff(values) <= 0):
         _checks.fail(function, "values", "increasing", values)
-    broken = np.flatnonzero(~np.isfinite(losses))
-    count = int(broken[0]) if len(broken) else len(losses)
-    if count < minimum:
-        expected = f"at least {minimum} losses before the first that is not finite"
-        _checks.fail(function, "losses", expected, count)
-    return Curve(values[:count], losses[:count])
+    return values, losses
+
+
+def _fail_shapes(
+    function: str, values: np.ndarray, losses: np.ndarray, expected: str
+) -> NoReturn:
+    shapes = (values.shape, losses.shape)
+    _checks.fail(function, "values and losses", expected, shapes)
 
 
 def smooth(losses: Any, beta: float = 0.98) -> np.ndarray:
