@@ -81,7 +81,8 @@ def smith_range(
     fall = level - float(curve.losses.min())
     if not fall > 0:
         raise NoSuggestionError(f"smith_range: {NEVER_FALLS}")
-    _refuse_scatter(curve.losses, tolerance * fall)
+    way_down = curve.losses[: int(np.argmin(curve.losses)) + 1]
+    _refuse_scatter(way_down, tolerance * fall)
     begin = int(np.argmax(early >= level))
     peak = begin + _turn(curve.losses[begin:], level, tolerance * fall, curve)
     started = level - tolerance * (level - curve.losses[peak])
@@ -101,7 +102,7 @@ def _refuse_scatter(losses: np.ndarray, climb: float) -> None:
     before, after = np.diff(losses[:-1]), np.diff(losses[1:])
     # A point's height above or depth below both its neighbours; 0 between them.
     spikes = np.minimum(np.abs(before), np.abs(after)) * (before * after < 0)
-    scatter = NOISE * float(np.median(spikes))
+    scatter = NOISE * float(np.median(spikes)) if len(spikes) else 0.0
     if scatter > climb:
         raise NoSuggestionError(
             f"smith_range: the losses scatter (over about {scatter:.3g}) by more than "
