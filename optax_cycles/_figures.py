@@ -7,6 +7,7 @@ line styles repeat what colours say.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,3 +79,30 @@ def over_seeds(reduce: Any, losses: np.ndarray) -> np.ndarray:
     result = np.full(len(losses), np.nan)
     result[some] = reduce(losses[some], axis=1)
     return result
+
+
+def over_seeds_of(curves: np.ndarray) -> np.ndarray:
+    """`[*axes, points]`: medians over the seeds of `[*axes, seeds, points]`.
+
+    Only the seeds that have a number count; NaN where none has.
+    """
+    wide = np.moveaxis(curves, -2, -1)
+    medians = over_seeds(np.nanmedian, wide.reshape(-1, wide.shape[-1]))
+    return medians.reshape(wide.shape[:-1])
+
+
+def scale_of(values: np.ndarray) -> str:
+    """`"log"` for positive values over more than a factor of `WIDE`, or `"linear"`."""
+    wide = values.min() > 0 and values.max() > WIDE * values.min()
+    return "log" if wide else "linear"
+
+
+def shade_of(index: int, count: int) -> Any:
+    """The colour of one of an ordered row of curves, dark to light."""
+    matplotlib = require("matplotlib", "sweep", "plot")
+    return matplotlib.colormaps["cividis"](0.9 * index / max(count - 1, 1))
+
+
+def described(point: Mapping[str, float]) -> str:
+    """A point of a grid in words."""
+    return ", ".join(f"{label_of(name)} {value:.3g}" for name, value in point.items())

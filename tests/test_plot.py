@@ -70,10 +70,8 @@ def test_the_range_tests_figure_is_labelled(parallel, ramp, tmp_path):
     assert (loss.get_xscale(), loss.get_yscale()) == ("log", "log")
     assert loss.get_ylabel() == "validation loss"
     assert diverged.get_xlabel() == "learning rate"
-    assert (climb.get_xlabel(), climb.get_ylabel()) == (
-        "learning rate",
-        "training loss",
-    )
+    # Of training, and of validation, dotted.
+    assert (climb.get_xlabel(), climb.get_ylabel()) == ("learning rate", "loss")
     assert (training.get_xlabel(), training.get_ylabel()) == (
         "update",
         "validation loss",

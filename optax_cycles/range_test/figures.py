@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from itertools import cycle, product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,35 +15,47 @@ from optax_cycles._figures import (
     ORANGE,
     PURPLE,
     RED,
+    described,
     finish,
     label_of,
     over_seeds,
+    over_seeds_of,
     scale_losses,
+    scale_of,
+    shade_of,
 )
 from optax_cycles.range_test.best import RangeSuggestion
-from optax_cycles.range_test.parallel import ParallelTest
-from optax_cycles.range_test.ramp import RampTest
+from optax_cycles.range_test.parallel_result import ParallelTest
+from optax_cycles.range_test.ramp_result import RampTest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 def plot_parallel(
-    test: ParallelTest, axes: Axes, suggestion: RangeSuggestion | None = None
+    test: ParallelTest,
+    axes: Axes,
+    suggestion: RangeSuggestion | None = None,
+    *,
+    metric: str = "loss",
+    on: str = "validation",
 ) -> None:
-    """Validation loss against the tested values, with the range over seeds.
+    """A metric against the tested values, with the range over seeds, at all horizons.
 
     Args:
-      test: a parallel range test.
+      test: a parallel range test with one axis.
       axes: matplotlib axes to draw on.
       suggestion: marked where there is one.
+      metric: what to draw.
+      on: `"validation"`, or `"train"` for the metric in training.
+
+    Raises:
+      ValueError: if the test has several axes, or the metric was not recorded.
     """
     values, reached = test.values, test.reached
     shades = np.linspace(0.35, 1.0, len(reached))
     for horizon, shade in zip(reached, shades, strict=True):
-        losses = np.where(
-            test.diverged(horizon), np.nan, test.validation(horizon=horizon)
-        )
+        losses = alive(test, horizon, metric, on)
         median = over_seeds(np.nanmedian, losses)
         last = horizon == reached[-1]
         axes.plot(
@@ -63,13 +76,19 @@ def plot_parallel(
                 linewidth=0,
                 label=f"range over {test.seeds} seed(s)",
             )
-    axes.set(xscale="log", ylabel="validation loss")
+    axes.set(xscale=scale_of(values), ylabel=label_of(f"{on} {metric}"))
     scale_losses(axes)
     if suggestion is not None:
         _mark(axes, suggestion)
     axes.set_title("Parallel range test: every value trained on its own")
     axes.legend(fontsize=7, loc="best")
     finish(axes)
+
+
+def alive(test: ParallelTest, horizon: int, metric: str, on: str) -> np.ndarray:
+    """`[*axes, seeds]`: a metric at a horizon, NaN for the members that failed."""
+    of = test.train if on == "train" else test.validation
+    return np.where(test.diverged(horizon), np.nan, of(metric, horizon))
 
 
 def _mark(axes: Axes, suggestion: RangeSuggestion) -> None:
@@ -97,7 +116,7 @@ def plot_diverged(test: ParallelTest, axes: Axes) -> None:
     """Share of the seeds that failed, against the tested values."""
     share = test.diverged(test.reached[-1]).mean(axis=1)
     axes.fill_between(test.values, share, step="mid", color=RED, alpha=0.5, linewidth=0)
-    axes.set(xscale="log", ylim=(0, 1.05), ylabel="share\ndiverged")
+    axes.set(xscale=scale_of(test.values), ylim=(0, 1.05), ylabel="share\ndiverged")
     axes.set_xlabel(label_of(test.name))
     finish(axes)
 
@@ -105,44 +124,78 @@ def plot_diverged(test: ParallelTest, axes: Axes) -> None:
 def plot_ramp(
     test: RampTest, axes: Axes, marks: Mapping[str, float] | None = None
 ) -> None:
-    """Training loss against the climbing value: raw, smoothed, one line a seed.
+    """Loss against the climbing value, smoothed, for each point of the grid.
+
+    Of one point each seed is a line, with the raw losses behind; of several, each is
+    the median over its seeds. Dotted lines are the validation loss, where there is one.
 
     Args:
       test: a ramp range test.
       axes: matplotlib axes to draw on.
       marks: dict from the name of a rule to the value that it suggests.
     """
-    losses, smoothed = test.losses, test.smoothed()
-    for seed in range(len(losses)):
-        first = seed == 0
-        axes.plot(
-            test.values,
-            losses[seed],
-            color=GREY,
-            alpha=0.2,
-            linewidth=0.6,
-            label="batch loss" if first else None,
-        )
-        axes.plot(
-            test.values,
-            smoothed[seed],
-            color=BLUE,
-            alpha=0.8,
-            linewidth=1.0,
-            label="smoothed, one line a seed" if first else None,
-        )
-    styles = [(ORANGE, "--"), (PURPLE, ":"), (GREEN, "-.")]
-    for (name, value), (color, style) in zip(
-        (marks or {}).items(), styles, strict=False
-    ):
-        label = f"{name} {value:.2g}"
+    if test.over:
+        _plot_ramps(test, axes)
+    else:
+        _plot_seeds(test, axes)
+    styles = [
+        (ORANGE, "--"),
+        (PURPLE, ":"),
+        (GREEN, "-."),
+        (RED, (0, (7, 1.5, 1, 1.5))),
+    ]
+    for (name, value), (color, style) in zip((marks or {}).items(), cycle(styles)):
+        label = f"{label_of(name)} {value:.2g}"
         axes.axvline(value, color=color, linestyle=style, linewidth=1.5, label=label)
-    finite = losses[np.isfinite(losses)]
-    if finite.size:
-        low, high = finite.min(), np.nanmax(smoothed[:, 0])
-        high = high if high > low else low + 1.0
-        axes.set_ylim(low - 0.05 * (high - low), high + 0.4 * (high - low))
-    axes.set(xscale="log", xlabel=label_of(test.name), ylabel="training loss")
+    low, high = _fall(test)
+    axes.set_ylim(low - 0.05 * (high - low), high + 0.4 * (high - low))
+    shown = "loss" if test.sweep.validation else "training loss"
+    axes.set(xscale=scale_of(test.values), xlabel=label_of(test.name), ylabel=shown)
     axes.set_title("Ramp: one run a seed, the value climbs")
     axes.legend(fontsize=7, loc="lower left")
     finish(axes)
+
+
+def _plot_seeds(test: RampTest, axes: Axes) -> None:
+    for seed, (raw, smoothed) in enumerate(
+        zip(test.losses, test.smoothed(), strict=True)
+    ):
+        labels = ("batch loss", "smoothed, one line a seed")
+        batch_label, label = labels if seed == 0 else (None, None)
+        thin: Any = {"color": GREY, "alpha": 0.2, "linewidth": 0.6}
+        axes.plot(test.values, raw, label=batch_label, **thin)
+        axes.plot(
+            test.values, smoothed, color=BLUE, alpha=0.8, linewidth=1.0, label=label
+        )
+    if test.sweep.validation:
+        losses = test.validation()
+        for seed, line in enumerate(losses):
+            label = "validation loss" if seed == 0 else None
+            axes.plot(test.validated, line, color=RED, linestyle=":", label=label)
+
+
+def _plot_ramps(test: RampTest, axes: Axes) -> None:
+    smoothed = over_seeds_of(test.smoothed())
+    points = list(product(*test.axes.values()))
+    curves = smoothed.reshape(len(points), -1)
+    validation = None
+    if test.sweep.validation:
+        validation = over_seeds_of(test.validation()).reshape(len(points), -1)
+    for index, (point, curve) in enumerate(zip(points, curves, strict=True)):
+        color = shade_of(index, len(points))
+        label = described(dict(zip(test.axes, point, strict=True)))
+        axes.plot(test.values, curve, color=color, linewidth=1.2, label=label)
+        if validation is not None:
+            line = validation[index]
+            axes.plot(test.validated, line, color=color, linewidth=1.2, linestyle=":")
+    if validation is not None:
+        axes.plot([], [], color=GREY, linestyle=":", label="validation loss")
+
+
+def _fall(test: RampTest) -> tuple[float, float]:
+    """The least loss, and that at the start; one below the other."""
+    losses = test.losses[np.isfinite(test.losses)]
+    if not losses.size:
+        return 0.0, 1.0
+    low, high = float(losses.min()), float(np.nanmax(test.smoothed()[..., 0]))
+    return low, high if high > low else low + 1.0
