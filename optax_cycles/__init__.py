@@ -1,5 +1,6 @@
 """Cyclical hyperparameters for Optax, and the fastest way to choose them."""
 
+from optax_cycles import search as search
 from optax_cycles import sweep as sweep
 from optax_cycles._extras import MissingExtraError as MissingExtraError
 from optax_cycles._version import __version__ as __version__

@@ -1,0 +1,8 @@
+"""Searches: which members go on, which are copied, what is tried next."""
+
+from optax_cycles.search.distributions import choice as choice
+from optax_cycles.search.distributions import integers as integers
+from optax_cycles.search.distributions import log_uniform as log_uniform
+from optax_cycles.search.distributions import uniform as uniform
+from optax_cycles.search.sampling import random as random
+from optax_cycles.search.sampling import sobol as sobol

@@ -1,0 +1,173 @@
+"""What a search draws hyperparameters from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from optax_cycles import _checks
+
+
+class Uniform(NamedTuple):
+    """Numbers from `low` to `high`, equally likely, or their logarithms."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def at(self, share: np.ndarray) -> np.ndarray:
+        """The values below which a share, in [0, 1), of the distribution lies."""
+        if not self.log:
+            return np.asarray(self.low + (self.high - self.low) * share)
+        climb = math.log(self.high) - math.log(self.low)
+        return np.clip(self.low * np.exp(climb * share), self.low, self.high)
+
+    def inside(self, values: np.ndarray) -> np.ndarray:
+        """The nearest values that the distribution has."""
+        return np.clip(values, self.low, self.high)
+
+
+class Integers(NamedTuple):
+    """Integers from `low` to `high`, both included."""
+
+    low: int
+    high: int
+    log: bool = False
+
+    def at(self, share: np.ndarray) -> np.ndarray:
+        """The values below which a share, in [0, 1), of the distribution lies."""
+        low, high = self.low - 0.5 * self.log, self.high + (0.5 if self.log else 1.0)
+        found = Uniform(low, high, self.log).at(share)
+        return self.inside(found if self.log else np.floor(found))
+
+    def inside(self, values: np.ndarray) -> np.ndarray:
+        """The nearest values that the distribution has."""
+        return np.clip(np.rint(values), self.low, self.high).astype(np.int32)
+
+
+class Choice(NamedTuple):
+    """One of some numbers, equally likely."""
+
+    values: tuple[float, ...]
+
+    def at(self, share: np.ndarray) -> np.ndarray:
+        """The values below which a share, in [0, 1), of the distribution lies."""
+        places = np.floor(np.asarray(share) * len(self.values)).astype(int)
+        return np.asarray(self.values)[np.minimum(places, len(self.values) - 1)]
+
+    def inside(self, values: np.ndarray) -> np.ndarray:
+        """The nearest values that the distribution has."""
+        known = np.asarray(self.values)
+        apart = np.abs(np.subtract.outer(np.asarray(values, np.float64), known))
+        return known[np.argmin(apart, axis=-1)]
+
+
+Distribution: TypeAlias = Uniform | Integers | Choice
+
+
+def uniform(low: float, high: float) -> Uniform:
+    """Numbers from `low` to `high`, equally likely.
+
+    Raises:
+      ValueError: unless low < high.
+      TypeError: if a bound is not a number.
+
+    Examples:
+      >>> import optax_cycles as oc
+      >>> oc.search.uniform(0.8, 1.0).at(0.5).item()
+      0.9
+    """
+    _check_bounds("uniform", low, high)
+    return Uniform(float(low), float(high))
+
+
+def log_uniform(low: float, high: float) -> Uniform:
+    """Numbers from `low` to `high` whose logarithms are equally likely.
+
+    Raises:
+      ValueError: unless 0 < low < high.
+      TypeError: if a bound is not a number.
+
+    Examples:
+      >>> import optax_cycles as oc
+      >>> round(oc.search.log_uniform(0.01, 1.0).at(0.5).item(), 6)
+      0.1
+    """
+    _checks.real("log_uniform", "low", low, above=0)
+    _check_bounds("log_uniform", low, high)
+    return Uniform(float(low), float(high), log=True)
+
+
+def integers(low: int, high: int, *, log: bool = False) -> Integers:
+    """Integers from `low` to `high`, both included.
+
+    Args:
+      low: the least.
+      high: the largest.
+      log: whether their logarithms are equally likely, to rounding, and not they.
+
+    Raises:
+      ValueError: unless low < high, and 0 < low for logarithms.
+      TypeError: if a bound is not an integer, or `log` not a bool.
+
+    Examples:
+      >>> import optax_cycles as oc
+      >>> oc.search.integers(1, 4).at(0.99).item()
+      4
+    """
+    _checks.flag("integers", "log", log)
+    _checks.integer("integers", "low", low, minimum=1 if log else None)
+    _checks.integer("integers", "high", high)
+    _check_bounds("integers", low, high)
+    return Integers(int(low), int(high), bool(log))
+
+
+def choice(values: Sequence[float]) -> Choice:
+    """One of some numbers, equally likely.
+
+    Raises:
+      ValueError: if there is none, one is twice there, or one is not finite.
+      TypeError: if one is not a number.
+
+    Examples:
+      >>> import optax_cycles as oc
+      >>> oc.search.choice([0.9, 0.95, 0.99]).at(0.4).item()
+      0.95
+    """
+    _checks.sequence("choice", "values", values)
+    for value in values:
+        _checks.real("choice", "values", value)
+    if len(values) == 0 or len(set(values)) < len(values):
+        _checks.fail("choice", "values", "different numbers, one or more", values)
+    return Choice(tuple(values))
+
+
+def _check_bounds(function: str, low: Any, high: Any) -> None:
+    _checks.real(function, "low", low)
+    _checks.real(function, "high", high)
+    if low >= high:
+        _checks.fail(function, "low", f"below high ({high!r})", low)
+
+
+def check_distributions(function: str, space: Any) -> dict[str, Distribution]:
+    """The distributions of a search, by hyperparameter.
+
+    Raises:
+      TypeError: if they are no dict of distributions.
+      ValueError: if there is none, or one for the seed, which the engine has.
+    """
+    if not isinstance(space, Mapping):
+        expected = "a dict from hyperparameter to distribution"
+        _checks.fail_type(function, "space", expected, space)
+    if not space:
+        _checks.fail(function, "space", "with one hyperparameter or more", space)
+    for name, distribution in space.items():
+        if not isinstance(distribution, Uniform | Integers | Choice):
+            expected = "log_uniform(...), uniform(...), integers(...) or choice(...)"
+            _checks.fail_type(function, f"space[{name!r}]", expected, distribution)
+    if "seed" in space:
+        _checks.fail(function, "space", "without 'seed', the engine's own", list(space))
+    return dict(space)
