@@ -29,6 +29,10 @@ class Uniform(NamedTuple):
         """The nearest values that the distribution has."""
         return np.clip(values, self.low, self.high)
 
+    def moved(self, value: float, factor: float) -> Any:
+        """The value times a factor, inside the bounds."""
+        return self.inside(np.asarray(value * factor))
+
 
 class Integers(NamedTuple):
     """Integers from `low` to `high`, both included."""
@@ -47,6 +51,12 @@ class Integers(NamedTuple):
         """The nearest values that the distribution has."""
         return np.clip(np.rint(values), self.low, self.high).astype(np.int32)
 
+    def moved(self, value: int, factor: float) -> Any:
+        """The integer nearest to the value times a factor, and another if there is."""
+        up = 1 if factor > 1 else -1
+        away = max(abs(round(value * factor) - value), 1)
+        return self.inside(np.asarray(value + up * away))
+
 
 class Choice(NamedTuple):
     """One of some numbers, equally likely."""
@@ -63,6 +73,12 @@ class Choice(NamedTuple):
         known = np.asarray(self.values)
         apart = np.abs(np.subtract.outer(np.asarray(values, np.float64), known))
         return known[np.argmin(apart, axis=-1)]
+
+    def moved(self, value: float, factor: float) -> Any:
+        """The next larger or smaller value, or the same at the end."""
+        known = np.sort(np.asarray(self.values))
+        place = int(np.argmin(np.abs(known - value))) + (1 if factor > 1 else -1)
+        return known[np.clip(place, 0, len(known) - 1)]
 
 
 Distribution: TypeAlias = Uniform | Integers | Choice
