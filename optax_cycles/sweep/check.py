@@ -10,6 +10,7 @@ import numpy as np
 
 from optax_cycles import _checks
 from optax_cycles._typing import Batch, Hparams, PyTree
+from optax_cycles.sweep.origin import users_line
 from optax_cycles.sweep.trainable import Trainable, initial_state
 
 _BRANCHES = (
@@ -27,6 +28,9 @@ def check_trainable(
     validation: Batch | None = None,
 ) -> None:
     """Trace a trainable once, without running it, and say what is wrong.
+
+    Messages name the line of the user's code; an exception of that code itself is
+    raised as it is, with its line in a note.
 
     Args:
       trainable: what is to be trained.
@@ -74,7 +78,10 @@ def check_trainable(
         raise ValueError(
             "evaluate: validation data was given, but the trainable has no evaluate"
         )
-    _check_metrics("evaluate", jax.eval_shape(trainable.evaluate, state, validation))
+    measured = _trace(
+        "evaluate", lambda _, *rest: trainable.evaluate(*rest), {}, state, validation
+    )
+    _check_metrics("evaluate", measured)
 
 
 def _trace(name: str, function: Any, hparams: Hparams, *rest: PyTree) -> Any:
@@ -85,27 +92,44 @@ def _trace(name: str, function: Any, hparams: Hparams, *rest: PyTree) -> Any:
     }
     try:
         return jax.eval_shape(function, shapes, *rest)
-    except KeyError as error:
-        asked = error.args[0] if error.args else None
-        if not isinstance(asked, str) or asked in shapes:
-            raise
-        raise ValueError(
-            f"{name}: there is no {asked!r} in what was given; the hyperparameters are "
-            f"{_checks.near(asked, shapes)}"
-        ) from error
-    except _BRANCHES as error:
-        # NumPy's numbers stay numbers while JAX traces, JAX's own would not.
-        numbers = {h: np.asarray(hparams[h], shapes[h].dtype)[()] for h in shapes}
-        if not _traces(function, numbers, {}, rest):
-            raise
-        for only, shape in shapes.items():
-            if not _traces(function, numbers, {only: shape}, rest):
-                raise TypeError(
-                    f"{name}: hyperparameter {only!r} is traced, so Python can't "
-                    "branch on its value or make a number of it; use jnp.where or "
-                    "jax.lax.cond instead"
-                ) from error
+    except Exception as error:
+        line = users_line(error)
+        at = f" ({line})" if line else ""
+        if isinstance(error, KeyError) and hparams:
+            _explain_missing(name, error, at, shapes)
+        branches = isinstance(error, _BRANCHES)
+        only = _branched_on(function, hparams, shapes, rest) if branches else None
+        if only:
+            raise TypeError(
+                f"{name}: hyperparameter {only!r} is traced, so Python can't "
+                f"branch on its value or make a number of it{at}; use jnp.where or "
+                "jax.lax.cond instead"
+            ) from error
+        if line:
+            error.add_note(f"{name}: raised while it was traced, at {line}")
         raise
+
+
+def _explain_missing(name: str, error: KeyError, at: str, shapes: Hparams) -> None:
+    """Raise if what is missing may be a hyperparameter."""
+    asked = error.args[0] if error.args else None
+    if isinstance(asked, str) and asked not in shapes:
+        raise ValueError(
+            f"{name}: there is no {asked!r} in what was given{at}; the hyperparameters "
+            f"are {_checks.near(asked, shapes)}"
+        ) from error
+
+
+def _branched_on(
+    function: Any, hparams: Hparams, shapes: Hparams, rest: tuple[PyTree, ...]
+) -> str | None:
+    """The hyperparameter whose value Python needs, if it is one alone."""
+    # NumPy's numbers stay numbers while JAX traces, JAX's own would not.
+    numbers = {h: np.asarray(hparams[h], shapes[h].dtype)[()] for h in shapes}
+    if not _traces(function, numbers, {}, rest):
+        return None
+    alone = (h for h in shapes if not _traces(function, numbers, {h: shapes[h]}, rest))
+    return next(alone, None)
 
 
 def _traces(

@@ -2,7 +2,8 @@
 
 A checkpoint is a folder with the arrays, written by orbax, and a manifest with their
 digests. It is written beside the last one under a name of its own and then renamed, so
-that a process may be killed at any moment; the last two are kept.
+that a process may be killed at any moment; the last two are kept. They are numbered in
+the order in which they were written.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ import numpy as np
 
 from optax_cycles._typing import PyTree
 from optax_cycles.sweep.fingerprint import differences, digest_of, plain
+from optax_cycles.sweep.origin import explained
 
 FORMAT = "optax_cycles.Checkpoint/1"
 KEPT = 2
 _ARRAYS, _MANIFEST = "arrays", "manifest.json"
+_PARTIAL, _DAMAGED = ".partial", ".damaged"
 
 
 class Saved(NamedTuple):
@@ -42,6 +45,10 @@ class Saved(NamedTuple):
 
 class CheckpointError(OSError):
     """A checkpoint can't be written; the earlier ones are as they were."""
+
+
+class RefusedError(ValueError):
+    """A checkpoint is there that this sweep can't go on from."""
 
 
 class Checkpoints:
@@ -70,26 +77,31 @@ class Checkpoints:
         """Whether it is time for the next one."""
         return time.monotonic() - self._last >= self.every
 
-    def save(self, number: int, saved: Saved) -> None:
+    def save(self, saved: Saved) -> None:
         """Write a checkpoint, then delete all but the last ones.
 
         Raises:
           CheckpointError: if it can't be written; the earlier ones are as they were.
         """
-        final = self.folder / f"{number:09d}"
-        partial = self.folder / f"{number:09d}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
         try:
+            self._clear_partial()
+            last = [int(folder.name) for folder in self._numbered()[-1:]]
+            final = self.folder / f"{1 + sum(last):09d}"
+            partial = final.with_suffix(_PARTIAL)
             _write(partial, self.fingerprint, saved)
-            shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
         except Exception as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            message = f"run: checkpoint {final} can't be written: {error}"
+            self._clear_partial()
+            message = f"run: a checkpoint can't be written in {self.folder}: {error}"
             raise CheckpointError(message) from error
         for old in self._numbered()[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)
         self._last = time.monotonic()
+
+    def _clear_partial(self) -> None:
+        """Delete what was left half written."""
+        for partial in self.folder.glob(f"*{_PARTIAL}"):
+            shutil.rmtree(partial, ignore_errors=True)
 
     def load(self) -> Saved | None:
         """The newest checkpoint that is whole, or None; raises as `newest` does."""
@@ -97,27 +109,42 @@ class Checkpoints:
         return found[1] if found else None
 
     def read(self, number: int) -> Saved:
-        """The checkpoint of this number."""
+        """The checkpoint of this number.
+
+        Raises:
+          RefusedError: if it is of another sweep; says what differs.
+        """
         folder = self.folder / f"{number:09d}"
         manifest = json.loads((folder / _MANIFEST).read_text())
-        self._check_same(folder, manifest)
+        written = {"format": manifest["format"]}
+        self._check_is_this(written, {"format": FORMAT})
+        if manifest.pop("digest") != _digest_of_manifest(manifest):
+            raise ValueError(f"{_MANIFEST} is not what was written")
+        self._check_is_this(manifest["fingerprint"], self.fingerprint)
         return _read(folder, manifest)
 
     def newest(self) -> tuple[int, Saved] | None:
         """The newest checkpoint that is whole and its number, or None.
 
+        Damaged ones are set aside under another name.
+
         Raises:
-          ValueError: if it is of another sweep; says what differs.
+          RefusedError: if it is of another sweep; says what differs.
         """
         for folder in reversed(self._numbered()):
             try:
                 return int(folder.name), self.read(int(folder.name))
-            except _OtherSweepError as error:
-                raise ValueError(str(error)) from None
+            except (RefusedError, MemoryError):
+                raise
             except Exception as error:
+                aside = folder.with_suffix(_DAMAGED)
+                shutil.rmtree(aside, ignore_errors=True)
+                folder.rename(aside)
+                before = self._numbered()
+                then = "going back to the one before" if before else "starting anew"
                 warnings.warn(
-                    f"run: the checkpoint {folder} is damaged ({error}); going back to "
-                    "the one before",
+                    f"run: the checkpoint {folder} is damaged ({explained(error)}); "
+                    f"{then}",
                     stacklevel=2,
                 )
         return None
@@ -126,20 +153,13 @@ class Checkpoints:
         found = self.folder.iterdir()
         return sorted(path for path in found if path.name.isdecimal())
 
-    def _check_same(self, folder: Path, manifest: Mapping[str, Any]) -> None:
-        other = differences(
-            {"format": manifest["format"], **manifest["fingerprint"]},
-            {"format": FORMAT, **self.fingerprint},
-        )
+    def _check_is_this(self, saved: Mapping[str, str], now: Mapping[str, str]) -> None:
+        other = differences(saved, now)
         if other:
-            raise _OtherSweepError(
-                f"run: the checkpoint in {folder.parent} is of another sweep, with "
+            raise RefusedError(
+                f"run: the checkpoint in {self.folder} is of another sweep, with "
                 f"another {', another '.join(other)}: take another folder or delete it"
             )
-
-
-class _OtherSweepError(ValueError):
-    """A checkpoint whose fingerprint differs."""
 
 
 def _checkpointer() -> Any:
@@ -166,10 +186,16 @@ def _write(folder: Path, fingerprint: Mapping[str, str], saved: Saved) -> None:
         "digests": {name: digest_of(array) for name, array in saved.arrays.items()},
         "notes": saved.notes,
     }
+    manifest["digest"] = _digest_of_manifest(manifest)
     with (folder / _MANIFEST).open("w") as file:
         json.dump(manifest, file)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _digest_of_manifest(manifest: Mapping[str, Any]) -> str:
+    text = json.dumps(manifest, sort_keys=True)
+    return digest_of(np.frombuffer(text.encode(), np.uint8))
 
 
 def _read(folder: Path, manifest: Mapping[str, Any]) -> Saved:

@@ -8,7 +8,12 @@ from pathlib import Path
 
 from optax_cycles import _checks
 from optax_cycles._extras import require
-from optax_cycles.sweep.checkpoint import CheckpointError, Checkpoints, Saved
+from optax_cycles.sweep.checkpoint import (
+    CheckpointError,
+    Checkpoints,
+    RefusedError,
+    Saved,
+)
 from optax_cycles.sweep.processes import Processes
 
 
@@ -25,10 +30,10 @@ class SharedCheckpoints:
         """Whether it is time for the next one, by the first process's clock."""
         return bool(self._processes.first(self._own.is_due))
 
-    def save(self, number: int, saved: Saved) -> None:
+    def save(self, saved: Saved) -> None:
         """As `Checkpoints.save`; fails on all processes where it fails."""
         self._processes.on_first(
-            lambda: self._own.save(number, saved),
+            lambda: self._own.save(saved),
             CheckpointError("run: the first process can't write a checkpoint"),
         )
 
@@ -36,11 +41,11 @@ class SharedCheckpoints:
         """As `Checkpoints.load`, the same checkpoint on all processes.
 
         Raises:
-          ValueError: also if a process does not find what the first one found.
+          RefusedError: also if a process does not find what the first one found.
         """
         found = self._processes.on_first(
             self._own.newest,
-            ValueError("run: the first process can't go on from the checkpoint"),
+            RefusedError("run: the first process can't go on from the checkpoint"),
         )
         number = int(self._processes.first(found[0] if found else -1))
         if number < 0:
@@ -50,7 +55,7 @@ class SharedCheckpoints:
         except Exception:
             saved = None
         if not self._processes.each(saved is not None).all():
-            raise ValueError(
+            raise RefusedError(
                 "run: checkpoint must be a folder that all processes can read, got "
                 f"{os.fspath(self._own.folder)!r}"
             )

@@ -5,15 +5,21 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optax_cycles._typing import Batch, Hparams, PyTree
+from optax_cycles._typing import Batch, Hparams, Key, PyTree
 from optax_cycles.sweep.processes import whole
+from optax_cycles.sweep.space import Space
 from optax_cycles.sweep.trainable import Trainable, initial_state
+
+if TYPE_CHECKING:
+    from optax_cycles.sweep.batches import ArrayBatches
+    from optax_cycles.sweep.engine import Engine
+    from optax_cycles.sweep.streams import StreamBatches
 
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
 
@@ -55,6 +61,50 @@ def problem_digest(
     text = [_ADDRESS.sub("", str(program.jaxpr)) for program in traced]
     constants = [program.consts for program in traced]
     return digest_of((np.frombuffer("".join(text).encode(), np.uint8), constants))
+
+
+def setting_of(
+    engine: Engine,
+    space: Space,
+    batches: ArrayBatches | StreamBatches,
+    validation: Batch | None,
+    *,
+    key: Key,
+    **settings: object,
+) -> dict[str, str]:
+    """All that the numbers of a sweep depend on, by name.
+
+    Args:
+      engine: what trains its members.
+      space: the members.
+      batches: what they read.
+      validation: what they are evaluated on.
+      key: the key of all randomness.
+      **settings: what speaks for itself as a string.
+    """
+    with engine.placement.tracing():
+        problem = problem_digest(
+            engine.trainable, one_of(space), batches.example, validation
+        )
+    axes = [(dict(axis.values), axis.size) for axis in space.axes]
+    return {
+        "problem": problem,
+        "space": digest_of(axes),
+        "data": batches.digest,
+        "validation": digest_of(validation),
+        "key": digest_of(key),
+        "divergence": str(engine.divergence),
+        "mesh": str(dict(engine.placement.mesh.shape)),
+        "jax": jax.__version__,
+        **{name: str(value) for name, value in settings.items()},
+    }
+
+
+def one_of(space: Space) -> dict[str, Any]:
+    """One member's hyperparameters, as the trainable sees them."""
+    first = {name: jnp.asarray(v[0]) for name, v in space.members().items()}
+    first.pop("seed", None)
+    return first
 
 
 def differences(saved: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

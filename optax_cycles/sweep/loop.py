@@ -9,33 +9,37 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from optax_cycles import _checks
 from optax_cycles._typing import Batch, Key, PyTree
-from optax_cycles.sweep.batches import ArrayBatches, examples
+from optax_cycles.sweep.arguments import (
+    check_horizons,
+    check_key,
+    check_lengths,
+    check_names,
+    check_validation,
+    layout,
+    source,
+)
 from optax_cycles.sweep.check import check_trainable
-from optax_cycles.sweep.checkpoint import CheckpointError
+from optax_cycles.sweep.checkpoint import CheckpointError, RefusedError
 from optax_cycles.sweep.checkpoint_shared import open_checkpoints
 from optax_cycles.sweep.divergence import NON_FINITE, Divergence
 from optax_cycles.sweep.engine import Engine, build
-from optax_cycles.sweep.fingerprint import digest_of, problem_digest
+from optax_cycles.sweep.fingerprint import one_of, setting_of
 from optax_cycles.sweep.measure import fastest
-from optax_cycles.sweep.placement import Placement, resolve_placement
+from optax_cycles.sweep.origin import explained
+from optax_cycles.sweep.placement import Placement
 from optax_cycles.sweep.record import Record
-from optax_cycles.sweep.result import RESERVED, SweepResult
-from optax_cycles.sweep.space import Space, as_space, check_seeds
-from optax_cycles.sweep.streams import DataError, StreamBatches, is_stream
+from optax_cycles.sweep.result import SweepResult
+from optax_cycles.sweep.space import Space, as_space
+from optax_cycles.sweep.streams import DataError, StreamBatches
 from optax_cycles.sweep.trainable import Trainable
-from optax_cycles.sweep.training import Progress, Training, as_source
-
-SEGMENTS = 20
-SHORTEST_SEGMENT = 10
-LONGEST_SEGMENT = 500
+from optax_cycles.sweep.training import Progress, TooLargeError, Training, as_source
 
 
 class SweepError(RuntimeError):
-    """What stopped a sweep, as its cause; `result` holds what had been computed."""
+    """An exception stopped a sweep: its cause. `result` is what had been computed."""
 
     def __init__(self, message: str, result: Any) -> None:
         """Keep the incomplete result."""
@@ -123,8 +127,10 @@ def run(
       TypeError, ValueError: for arguments that make no sense, and where
         `check_trainable` finds the trainable wrong.
       Interrupted: on Ctrl-C, with the incomplete result.
-      SweepError: where an iterable of batches fails or ends too early, or a checkpoint
-        can't be written, with the incomplete result and the reason as its cause.
+      SweepError: on any exception once members are in training (an iterable of
+        batches that fails or ends too early, a checkpoint that can't be written, memory
+        that is not enough for the smallest chunk, `progress`), with the incomplete
+        result, and the exception as its cause.
 
     Examples:
       >>> import jax, jax.numpy as jnp, optax, optax_cycles as oc
@@ -140,47 +146,34 @@ def run(
       ({'learning_rate': 0.5}, [False, False, True])
     """
     space = as_space("run", space)
-    _check_names(space)
-    _checks.integer("run", "steps", steps, minimum=1)
-    horizons = _check_horizons(steps, horizons, validation)
-    if chunk != "auto":
-        _checks.integer("run", "chunk", chunk, minimum=1)
-    _checks.real("run", "checkpoint_every", checkpoint_every, minimum=0)
-    if segment is None:
-        segment = min(max(-(-steps // SEGMENTS), SHORTEST_SEGMENT), LONGEST_SEGMENT)
-    _checks.integer("run", "segment", segment, minimum=1)
-    init_key, data_key = jax.random.split(_check_key(key))
+    check_names(space)
+    segment = check_lengths(steps, segment, chunk, checkpoint_every)
+    horizons = check_horizons(steps, horizons, validation)
+    init_key, data_key = jax.random.split(check_key(key))
     _checks.choice("run", "order", order, ("seed", "member"))
-    batches = _source(data, batch_size, steps, order, data_key)
+    batches = source(data, batch_size, steps, order, data_key)
     measures = placement == "measure"
-    layout = _layout(placement, devices, mesh)
-    layout.check_batch("run", jax.tree.leaves(batches.example)[0].shape[0])
-    engine = _engine(trainable, layout, divergence)
-    _check_validation(data, validation)
-    example = _example(space), batches.example, validation
-    with layout.tracing():
-        check_trainable(trainable, *example)
-    checkpoints = None
-    processes = engine.processes
+    engine = _engine(trainable, layout(placement, devices, mesh), divergence)
+    batch_size = jax.tree.leaves(batches.example)[0].shape[0]
+    engine.placement.check_batch("run", batch_size)
+    check_validation(data, validation)
+    with engine.placement.tracing():
+        check_trainable(trainable, one_of(space), batches.example, validation)
+    checkpoints, processes = None, engine.processes
     if checkpoint is not None or processes.many:
-        with layout.tracing():
-            problem = problem_digest(trainable, *example)
-        setting = {
-            "problem": problem,
-            "space": _space_digest(space),
-            "data": batches.digest,
-            "validation": digest_of(validation),
-            "key": digest_of(key),
-            "steps": str(steps),
-            "horizons": str(horizons),
-            "segment": str(segment),
-            "order": order,
-            "divergence": str(divergence),
-            "placement": "measure" if measures else engine.placement.inside,
-            "mesh": str(dict(engine.placement.mesh.shape)),
-            "keep_state": str(keep_state),
-            "jax": jax.__version__,
-        }
+        setting = setting_of(
+            engine,
+            space,
+            batches,
+            validation,
+            key=key,
+            steps=steps,
+            horizons=horizons,
+            segment=segment,
+            order=order,
+            placement="measure" if measures else engine.placement.inside,
+            keep_state=keep_state,
+        )
         others = {"chunk": str(chunk), "checkpoint": str(checkpoint is not None)}
         processes.check_same("run", setting | others)
         if checkpoint is not None:
@@ -188,14 +181,13 @@ def run(
                 processes, checkpoint, setting, checkpoint_every
             )
     as_source(batches, engine)
-    record = Record(space, steps, horizons)
     training = Training(
         engine=engine,
         key=init_key,
         hparams=space.members(),
         batches=batches,
         validation=engine.place(validation),
-        record=record,
+        record=Record(space, steps, horizons),
         chunk=chunk,
         segment=segment,
         order=order,
@@ -204,32 +196,40 @@ def run(
         checkpoints=checkpoints,
     )
     try:
-        if measures:
-            training = fastest(
-                training, lambda other: _engine(trainable, other, divergence)
-            )
-        training.prepare()
-        training.run()
-    except KeyboardInterrupt:
-        raise Interrupted(record.result(complete=False)) from None
-    except (DataError, CheckpointError) as error:
-        raise SweepError(str(error), record.result(complete=False)) from error
+        return _carried_out(training, measures)
     finally:
         if isinstance(batches, StreamBatches):
             batches.close()
-    return record.result(complete=True)
 
 
-def _layout(
-    placement: Placement | str,
-    devices: Sequence[jax.Device] | None,
-    mesh: jax.sharding.Mesh | None,
-) -> Placement:
-    if not isinstance(placement, Placement):
-        known = ("auto", "map", "vmap", "measure")
-        _checks.choice("run", "placement", placement, known)
-    measures = placement == "measure"
-    return resolve_placement("auto" if measures else placement, devices, mesh)
+def _carried_out(training: Training, measures: bool) -> SweepResult:
+    """Train to the end; what stops it has the result so far, the rest is saved."""
+    record = training.record
+    stop: Interrupted | SweepError
+    try:
+        if measures:
+            engine = training.engine
+            training = fastest(
+                training,
+                lambda other: _engine(engine.trainable, other, engine.divergence),
+            )
+        training.prepare()
+        training.run()
+        return record.result(complete=True)
+    except RefusedError:
+        raise
+    except KeyboardInterrupt:
+        stop = Interrupted(record.result(complete=training.is_done))
+    except Exception as error:
+        known = isinstance(error, DataError | CheckpointError | TooLargeError)
+        message = str(error) if known else f"run: stopped by {explained(error)}"
+        stop = SweepError(message, record.result(complete=training.is_done))
+        stop.__cause__ = error
+    try:
+        training.save_rest()
+    except (Exception, KeyboardInterrupt) as error:
+        stop.add_note(f"run: not all of it could be saved, {explained(error)}")
+    raise stop
 
 
 def _engine(
@@ -249,20 +249,6 @@ def _last_engines(
     return build(trainable, placement=placement, divergence=divergence)
 
 
-def _source(
-    data: Any, batch_size: int | None, steps: int, order: str, key: Key
-) -> ArrayBatches | StreamBatches:
-    if not is_stream(data):
-        return ArrayBatches(data, 32 if batch_size is None else batch_size, key)
-    if batch_size is not None:
-        expected = "None for an iterable of batches, which has its own"
-        _checks.fail("run", "batch_size", expected, batch_size)
-    if order != "seed":
-        expected = "'seed' for an iterable of batches, which all members read alike"
-        _checks.fail("run", "order", expected, order)
-    return StreamBatches(data, steps)
-
-
 def check_options(function: str, options: Mapping[str, Any]) -> None:
     """Raise where a function passes on to `run` what that does not take."""
     for option in options:
@@ -270,62 +256,3 @@ def check_options(function: str, options: Mapping[str, Any]) -> None:
         if option not in known:
             expected = _checks.near(option, known)
             raise TypeError(f"{function}: an option must be {expected}, got {option!r}")
-
-
-def _check_validation(data: PyTree, validation: Batch | None) -> None:
-    if validation is None:
-        return
-    examples("run", "validation", validation)
-    if is_stream(data):
-        return
-    known: list[Any] = [jax.tree.structure(data), jax.tree.structure(validation)]
-    if known[0] != known[1]:
-        expected = f"of the same structure as the data, {known[0]}"
-        raise ValueError(f"run: validation must be {expected}, got {known[1]}")
-
-
-def _check_names(space: Space) -> None:
-    for name, values in space.members().items():
-        if name in RESERVED:
-            raise ValueError(f"run: {name!r} can't be the name of a hyperparameter")
-        if name == "seed":
-            check_seeds("run", name, values)
-
-
-def _check_key(key: Any) -> Key:
-    if not (
-        isinstance(key, jax.Array)
-        and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-        and key.shape == ()
-    ):
-        _checks.fail_type("run", "key", "a key from jax.random.key", key)
-    return key
-
-
-def _check_horizons(
-    steps: int, horizons: Sequence[int] | None, validation: Batch | None
-) -> list[int]:
-    if validation is None:
-        if horizons is not None:
-            raise ValueError("run: horizons need validation data, got none")
-        return []
-    if horizons is None:
-        return [steps]
-    expected = f"increasing integers from 0 to steps ({steps})"
-    for horizon in horizons:
-        _checks.integer("run", "horizons", horizon, minimum=0)
-    kept = [int(horizon) for horizon in horizons]
-    if not kept or kept != sorted(set(kept)) or kept[-1] > steps:
-        _checks.fail("run", "horizons", expected, horizons)
-    return kept
-
-
-def _example(space: Space) -> dict[str, Any]:
-    """One member's hyperparameters, as the trainable sees them."""
-    first = {name: jnp.asarray(v[0]) for name, v in space.members().items()}
-    first.pop("seed", None)
-    return first
-
-
-def _space_digest(space: Space) -> str:
-    return digest_of([(dict(axis.values), axis.size) for axis in space.axes])

@@ -66,8 +66,11 @@ class Record:
     def keep_state(
         self, idents: np.ndarray, members: Members, rows: np.ndarray | slice
     ) -> None:
-        """Take in the final states of the members at some rows."""
-        state = jax.tree.map(lambda leaf: whole(leaf)[rows], members.state)
+        """Take in the final states of the members at some rows.
+
+        They wait in the host's memory, so that the devices' is left to the others.
+        """
+        state = jax.tree.map(lambda leaf: whole(on_host(leaf))[rows], members.state)
         self.states.append((idents, state))
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -85,8 +88,8 @@ class Record:
             for name, values in arrays.items():
                 if name.startswith(f"{kind}."):
                     into[name.removeprefix(f"{kind}.")] = values.copy()
-        for name in PARTS:
-            self.seconds[name] += seconds[name]
+        for name, spent in seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent
 
     def result(self, *, complete: bool) -> SweepResult:
         """All that has been taken in, in the shape of the space."""
@@ -108,14 +111,29 @@ class Record:
             seconds=self.seconds,
             measured=self.measured,
             versions=versions(),
-            state=self._state() if self.states and complete else None,
+            **self._final(),
         )
 
-    def _state(self) -> PyTree:
-        """All final states, in the order of the space."""
+    def _final(self) -> dict[str, Any]:
+        """The final states that there are, in the order of the space, and whose."""
+        if not self.states:
+            return {}
         idents, states = zip(*self.states, strict=True)
-        rows = np.argsort(np.concatenate(idents))
-        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[rows], *states)
+        everyone = np.concatenate(idents)
+        rows = np.argsort(everyone)
+
+        def joined(*leaves: Any) -> Any:
+            keys = isinstance(leaves[0], jax.Array)
+            return (jnp if keys else np).concatenate(leaves)[rows]
+
+        state = jax.tree.map(joined, *states)
+        return {"state": state, "state_members": everyone[rows]}
+
+
+def on_host(leaf: Any) -> Any:
+    """A copy in the host's memory, which no device frees; keys stay where they are."""
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return leaf if is_key else np.array(whole(leaf))
 
 
 def _read(leaf: Any) -> np.ndarray:

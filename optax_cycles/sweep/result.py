@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import platform
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from optax_cycles import _checks
-from optax_cycles._extras import require
-from optax_cycles._typing import PyTree
+from optax_cycles._typing import PyTree, State
 from optax_cycles._version import __version__
+from optax_cycles.sweep import netcdf, tables
 from optax_cycles.sweep.members import Status
-from optax_cycles.sweep.space import Axis, Space
+from optax_cycles.sweep.space import Space
 
 if TYPE_CHECKING:
     import xarray
-
-FORMAT = "optax_cycles.SweepResult/1"
-# Names of dimensions and variables that a hyperparameter can't have besides.
-RESERVED = ("step", "horizon", "status", "updates")
-SLASH = "%2F"
 
 
 def versions() -> dict[str, str]:
@@ -50,13 +45,16 @@ class SweepResult:
       horizons: int64 `[horizons]`, updates made before each evaluation.
       status: int32 `[*axes]`, a `Status`.
       updates: int32 `[*axes]`, updates made.
-      complete: False where the sweep was interrupted; what had not run is NaN.
+      complete: False where the sweep was stopped; what had not run is NaN.
       seconds: dict from part of the work to the wall time it took.
       versions: dict from package to version.
       measured: dict from placement to the seconds that an update of one member took;
         empty unless `run(placement="measure")`, which takes the one with the least.
-      state: final states, leaves `[members, ...]` in the order of the flattened
-        axes; None unless `run(keep_state=True)`.
+      state: final states, leaves `[rows, ...]`, in the host's memory; None unless
+        `run(keep_state=True)`. `best_state` and `state_at` give those of one member.
+      state_members: int64 `[rows]`, increasing: the members that `state` is of, by
+        their places in the flattened axes. All of them where the sweep is complete,
+        those that had finished where it was stopped; None where `state` is.
     """
 
     space: Space
@@ -71,12 +69,17 @@ class SweepResult:
     versions: dict[str, str]
     measured: dict[str, float] = dataclasses.field(default_factory=dict)
     state: PyTree = None
+    state_members: np.ndarray | None = None
 
     def __repr__(self) -> str:
         """The axes and how far it came; the arrays are too long to show."""
         axes = [f"{axis.name}: {axis.size}" for axis in self.space.axes]
         steps = f"{self.steps} updates{'' if self.complete else ', incomplete'}"
         return f"SweepResult({', '.join(axes)}; {steps})"
+
+    def _repr_html_(self) -> str:
+        """A small table for notebooks: axes, what became of the members, the best."""
+        return tables.html(self)
 
     @property
     def diverged(self) -> np.ndarray:
@@ -96,13 +99,12 @@ class SweepResult:
         Raises:
           ValueError: if the metric or the horizon was not recorded.
         """
-        _checks.choice("score", "metric", metric, self.validation)
+        values = self._evaluated("score", metric)
         known = self.horizons.tolist()
         if horizon is not None and horizon not in known:
             _checks.fail("score", "horizon", f"one of {known}", horizon)
         at = -1 if horizon is None else known.index(horizon)
-        values = self.validation[metric][..., at]
-        return np.where(np.isfinite(values), values, np.inf)
+        return np.where(np.isfinite(values[..., at]), values[..., at], np.inf)
 
     def best(self, metric: str = "loss", *, mode: str = "min") -> dict[str, float]:
         """The hyperparameters of the member with the best last validation metric.
@@ -114,15 +116,105 @@ class SweepResult:
         Raises:
           ValueError: if the metric was not recorded, or no member has a number.
         """
-        _checks.choice("best", "mode", mode, ("min", "max"))
-        _checks.choice("best", "metric", metric, self.validation)
-        values = self.validation[metric][..., -1].reshape(-1)
+        return self._hparams(self._best("best", metric, mode))
+
+    def best_state(self, metric: str = "loss", *, mode: str = "min") -> State:
+        """The trained state of the member that `best` names.
+
+        Args:
+          metric: a key of `validation`.
+          mode: `"min"` or `"max"`.
+
+        Returns:
+          What `Trainable.step` returned last: a `TrainState` with `params` for what
+          `oc.trainable` made.
+
+        Raises:
+          ValueError: as `best` does, and if that member's state was not kept.
+
+        Examples:
+          >>> import jax, jax.numpy as jnp, optax, optax_cycles as oc
+          >>> problem = oc.problem_from_loss(
+          ...     lambda key: jnp.ones(2), lambda p, batch, key: jnp.sum((batch @ p)**2)
+          ... )
+          >>> train = oc.trainable(problem, lambda hp: optax.sgd(hp["learning_rate"]))
+          >>> result = oc.sweep.run(
+          ...     train, {"learning_rate": [0.1, 0.5]}, jnp.eye(2), 1, batch_size=2,
+          ...     key=jax.random.key(0), validation=jnp.eye(2), keep_state=True,
+          ... )
+          >>> result.best_state().params, result.state_at(learning_rate=0.1).params
+          (Array([0., 0.], dtype=float32), Array([0.8, 0.8], dtype=float32))
+        """
+        return self._state("best_state", self._best("best_state", metric, mode))
+
+    def state_at(self, **hparams: float) -> State:
+        """The trained state of one member.
+
+        Args:
+          **hparams: its hyperparameters, as the space has them (`state_at(**best())`);
+            those in which members don't differ may be left out.
+
+        Returns:
+          As `best_state`.
+
+        Raises:
+          ValueError: if no member or more than one has these hyperparameters, or its
+            state was not kept.
+        """
+        fits = np.ones(self.space.size, bool)
+        members = self.space.members()
+        for name, value in hparams.items():
+            _checks.choice("state_at", "a hyperparameter", name, members)
+            here = members[name] == value
+            if not here.any():
+                known = np.unique(members[name])
+                close = np.sort(known[np.argsort(np.abs(known - value))[:3]]).tolist()
+                expected = f"a value of the space, like {close}"
+                _checks.fail("state_at", name, expected, value)
+            fits &= here
+        found = np.flatnonzero(fits)
+        if len(found) != 1:
+            vary = [n for n, v in members.items() if len(np.unique(v[found])) > 1]
+            more = f": give {', '.join(vary)} too" if vary else ""
+            raise ValueError(f"state_at: {len(found)} members have {hparams}{more}")
+        return self._state("state_at", int(found[0]))
+
+    def _evaluated(self, function: str, metric: str) -> np.ndarray:
+        if not self.validation:
+            raise ValueError(
+                f"{function}: no validation metric was recorded: the sweep had no "
+                "validation data, or was stopped before the first evaluation"
+            )
+        _checks.choice(function, "metric", metric, self.validation)
+        return self.validation[metric]
+
+    def _best(self, function: str, metric: str, mode: str) -> int:
+        """The place of the best member in the flattened axes."""
+        _checks.choice(function, "mode", mode, ("min", "max"))
+        values = self._evaluated(function, metric)[..., -1].reshape(-1)
         values = np.where(np.isfinite(values), values, np.nan)
         if np.all(np.isnan(values)):
-            raise ValueError(f"best: no member has a finite {metric}")
-        index = int(np.nanargmin(values) if mode == "min" else np.nanargmax(values))
+            raise ValueError(f"{function}: no member has a finite {metric}")
+        return int(np.nanargmin(values) if mode == "min" else np.nanargmax(values))
+
+    def _hparams(self, member: int) -> dict[str, float]:
         members = self.space.members()
-        return {name: along[index].item() for name, along in members.items()}
+        return {name: along[member].item() for name, along in members.items()}
+
+    def _state(self, function: str, member: int) -> State:
+        if self.state is None or self.state_members is None:
+            raise ValueError(
+                f"{function}: no states were kept: run(keep_state=True) keeps them, "
+                "and files don't hold them"
+            )
+        (rows,) = np.nonzero(self.state_members == member)
+        if not len(rows):
+            which = self._hparams(member)
+            raise ValueError(
+                f"{function}: the member {which} had not finished when the sweep was "
+                "stopped, so its state was not kept"
+            )
+        return jax.tree.map(lambda leaf: jax.numpy.asarray(leaf[rows[0]]), self.state)
 
     def to_xarray(self) -> xarray.Dataset:
         """An `xarray.Dataset` with the space's axes, `step` and `horizon` as dims.
@@ -130,69 +222,46 @@ class SweepResult:
         Variables are named `train_<metric>`, `validation_<metric>`, `status` and
         `updates`. Needs the extra `sweep`.
         """
-        xr = require("xarray", "sweep", "to_xarray")
-        axes = self.space.names
-        evaluated = {"long_name": "updates made before the evaluation"}
-        coords: dict[str, Any] = {
-            "step": ("step", np.arange(self.steps), {"long_name": "0-based update"}),
-            "horizon": ("horizon", self.horizons, evaluated),
-        }
-        for axis in self.space.axes:
-            coords.update({name: (axis.name, v) for name, v in axis.values.items()})
-        data: dict[str, Any] = {
-            f"train_{k}": ((*axes, "step"), v) for k, v in self.train.items()
-        }
-        for name, values in self.validation.items():
-            data[f"validation_{name}"] = ((*axes, "horizon"), values)
-        codes = {code.name.lower(): int(code) for code in Status}
-        data["status"] = (axes, self.status, {"codes": json.dumps(codes)})
-        data["updates"] = (axes, self.updates, {"long_name": "updates made"})
-        attrs = {
-            "format": FORMAT,
-            "axes": json.dumps([[a.name, list(a.values)] for a in self.space.axes]),
-            "complete": int(self.complete),
-            "seconds": json.dumps(self.seconds),
-            "measured": json.dumps(self.measured),
-            "versions": json.dumps(self.versions),
-        }
-        return xr.Dataset(data, coords, attrs)
+        return netcdf.dataset_of(self)
 
-    def to_dataframe(self) -> Any:
-        """A `pandas.DataFrame`: a row a member and horizon, columns the metrics."""
-        dataset = self.to_xarray()
-        kept = [name for name in dataset if not str(name).startswith("train_")]
-        return dataset[kept].to_dataframe().reset_index()
+    def to_dataframe(self, kind: str = "validation") -> Any:
+        """A `pandas.DataFrame` in long form. Needs the extra `sweep`.
+
+        Args:
+          kind: `"validation"` for a row for each member and horizon, with `status`
+            and `updates` (a row for each member where nothing was evaluated); or
+            `"train"` for the curves, a row for each member and update (`step`).
+
+        Returns:
+          Columns: the hyperparameters, `horizon` or `step`, the metrics as in
+          `to_xarray`. Rows are in the order of the space.
+        """
+        return tables.dataframe(self, kind)
 
     def save(self, path: str | os.PathLike[str], **coords: Any) -> None:
         """Write all but `state` to a netCDF file. Needs the extra `sweep`.
 
+        The file is written beside `path` and then renamed, so that what was there
+        stays whole if anything fails.
+
         Args:
           path: the file.
           **coords: further coordinates, as for `xarray.Dataset.assign_coords`.
+
+        Raises:
+          OSError: if it can't be written.
         """
-        require("h5netcdf", "sweep", "save")
-        dataset = self.to_xarray().assign_coords(coords)
-        # A slash, common in the names of metrics, would make a group of the file.
-        dataset = _replaced(dataset, "/", SLASH)
-        dataset.to_netcdf(path, engine="h5netcdf")
+        netcdf.write(self.to_xarray().assign_coords(coords), path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SweepResult:
-        """Read what `save` wrote.
+        """Read what `save` wrote. Nothing in the file is executed.
 
         Raises:
           ValueError: if the file is not a sweep's result of this format.
+          OSError: if it can't be read, or was damaged.
         """
-        xr = require("xarray", "sweep", "load")
-        require("h5netcdf", "sweep", "load")
-        with xr.open_dataset(path, engine="h5netcdf") as opened:
-            dataset = _replaced(opened.load(), SLASH, "/")
-        if dataset.attrs.get("format") != FORMAT:
-            found = dataset.attrs.get("format")
-            raise ValueError(
-                f"load: {os.fspath(path)} must hold {FORMAT!r}, got {found!r}"
-            )
-        return cls.from_xarray(dataset)
+        return netcdf.result_from("load", netcdf.read(path), cls)
 
     @classmethod
     def from_xarray(cls, dataset: xarray.Dataset) -> SweepResult:
@@ -201,38 +270,4 @@ class SweepResult:
         Raises:
           ValueError: if the dataset is not a sweep's result of this format.
         """
-        found = dataset.attrs.get("format")
-        if found != FORMAT:
-            _checks.fail("from_xarray", "format", repr(FORMAT), found)
-        axes = tuple(
-            Axis(name, {h: dataset[h].to_numpy() for h in hparams})
-            for name, hparams in json.loads(dataset.attrs["axes"])
-        )
-
-        def metrics(prefix: str) -> dict[str, np.ndarray]:
-            return {
-                str(name).removeprefix(prefix): dataset[name].to_numpy()
-                for name in dataset
-                if str(name).startswith(prefix)
-            }
-
-        return cls(
-            space=Space(axes),
-            steps=dataset.sizes["step"],
-            train=metrics("train_"),
-            validation=metrics("validation_"),
-            horizons=dataset["horizon"].to_numpy(),
-            status=dataset["status"].to_numpy(),
-            updates=dataset["updates"].to_numpy(),
-            complete=bool(dataset.attrs["complete"]),
-            seconds=json.loads(dataset.attrs["seconds"]),
-            # Files from before it was measured don't have it.
-            measured=json.loads(dataset.attrs.get("measured", "{}")),
-            versions=json.loads(dataset.attrs["versions"]),
-        )
-
-
-def _replaced(dataset: xarray.Dataset, old: str, new: str) -> xarray.Dataset:
-    """The dataset with `old` replaced by `new` in the names of all it holds."""
-    names = [str(name) for name in (*dataset.variables, *dataset.dims)]
-    return dataset.rename({n: n.replace(old, new) for n in names if old in n})
+        return netcdf.result_from("from_xarray", dataset, cls)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import repeat
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from optax_cycles import _checks
 from optax_cycles._typing import Batch, PyTree
 from optax_cycles.sweep.batches import Segment
+from optax_cycles.sweep.origin import explained
 
 
 class DataError(ValueError):
@@ -50,8 +51,9 @@ class StreamBatches:
         self._ready: deque[Batch] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._coming: Future[None] | None = None
+        self._failed: Exception | None = None
         self._held: tuple[int, Segment] | None = None
-        self._fetch(1)
+        self._need(1)
         self.example = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self._ready[0]
         )
@@ -120,14 +122,29 @@ class StreamBatches:
         if self._coming is not None:
             coming, self._coming = self._coming, None
             coming.result()
-        self._fetch(count)
+        self._need(count)
         return [self._ready.popleft() for _ in range(count)]
 
+    def _need(self, count: int) -> None:
+        """Have `count` batches ready, or raise what kept them from being read."""
+        self._fetch(count)
+        if self._failed is not None and len(self._ready) < count:
+            raise self._failed
+
     def _fetch(self, count: int) -> None:
-        """Have `count` batches ready, or all that will be needed."""
+        """Have `count` batches ready, or all that will be needed or can be read.
+
+        A failure waits until the batches before it have been used.
+        """
         while len(self._ready) < count and self._read < self._steps:
-            self._ready.append(self._checked(self._next()))
-            self._read += 1
+            if self._failed is not None:
+                return
+            try:
+                self._ready.append(self._checked(self._next()))
+            except Exception as error:
+                self._failed = error
+            else:
+                self._read += 1
 
     def _next(self) -> Batch:
         try:
@@ -136,12 +153,22 @@ class StreamBatches:
             if not self._again or not self._in_pass:
                 ends = f"ended after {self._read} batches"
                 raise DataError(f"run: data {ends}, {self._steps} are needed") from None
-            self._iterator, self._in_pass = iter(self._source), 0
+            self._iterator, self._in_pass = self._start_again(), 0
             return self._next()
         except Exception as error:
-            raise DataError(f"run: data failed at batch {self._read}") from error
+            raise self._failure(error) from error
         self._in_pass += 1
         return batch
+
+    def _start_again(self) -> Iterator[Batch]:
+        try:
+            return iter(self._source)
+        except Exception as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> DataError:
+        what = explained(error)
+        return DataError(f"run: data failed at batch {self._read}, with {what}")
 
     def _checked(self, batch: Batch) -> Batch:
         arrays = jax.tree.map(np.asarray, batch)

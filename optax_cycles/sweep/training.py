@@ -9,25 +9,24 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from optax_cycles._typing import Batch, Key
 from optax_cycles.sweep.batches import ArrayBatches, Segment
-from optax_cycles.sweep.checkpoint import (
-    Checkpoints,
-    Saved,
-    flatten,
-    unflatten,
-)
+from optax_cycles.sweep.checkpoint import Checkpoints
 from optax_cycles.sweep.checkpoint_shared import SharedCheckpoints
 from optax_cycles.sweep.engine import Engine
-from optax_cycles.sweep.members import Members, Status
+from optax_cycles.sweep.interrupts import held_back
+from optax_cycles.sweep.members import Status
 from optax_cycles.sweep.memory import USABLE, bytes_free, is_out_of_memory
 from optax_cycles.sweep.plan import Piece, chunks_of, plan
-from optax_cycles.sweep.processes import whole
-from optax_cycles.sweep.record import Record, Timed
+from optax_cycles.sweep.record import Record, Timed, on_host
+from optax_cycles.sweep.saving import Lane, lay_out_as, restore, saved_from
 from optax_cycles.sweep.streams import StreamBatches
+
+
+class TooLargeError(MemoryError):
+    """Members don't fit into memory, and fewer at a time can't be tried."""
 
 
 class Progress(NamedTuple):
@@ -35,21 +34,6 @@ class Progress(NamedTuple):
 
     done: int
     total: int
-
-
-@dataclasses.dataclass
-class Lane:
-    """A chunk of members in training.
-
-    Attributes:
-      members: the population; rows beyond those of `idents` are padding.
-      idents: the members' places in the space.
-      orders: the orders in which they read the data.
-    """
-
-    members: Members
-    idents: np.ndarray
-    orders: np.ndarray
 
 
 @dataclasses.dataclass
@@ -88,20 +72,31 @@ class Training:
         self.lanes: dict[int, Lane] = {}
         self.chunks: list[np.ndarray] = []
         self.position, self.done = 0, 0
+        # Updates of all members that the last checkpoint holds; the half done piece.
+        self.saved = 0
+        self.torn: Piece | None = None
         members = self.record.space.size
         self._divide(members if self.chunk == "auto" else int(self.chunk))
 
     def _divide(self, size: int, done: int = 0) -> None:
         """Divide the members into chunks of `size`; the first `done` chunks stay."""
         kept = self.chunks[:done]
-        first = sum(map(len, kept))
-        left = np.arange(first, self.record.space.size)
+        left = np.arange(sum(map(len, kept)), self.record.space.size)
         size = min(size, self.record.space.size)
-        self._lay_out(kept + chunks_of(left, size), size)
-        self.position = sum(piece.chunk < done for piece in self.pieces)
+        self.lay_out(kept + chunks_of(left, size), size)
+
+    def _back_to(self, chunk: int) -> None:
+        """Forget what the chunks from this one on have done."""
+        first = sum(map(len, self.chunks[:chunk]))
+        self.lanes.clear()
+        self.torn = None
+        # Members that had been dropped come again with the others.
+        kept = self.record.states
+        self.record.states = [(i, state) for i, state in kept if i[0] < first]
+        self.position = sum(piece.chunk < chunk for piece in self.pieces)
         self.done = first * self.record.steps
 
-    def _lay_out(self, chunks: list[np.ndarray], size: int) -> None:
+    def lay_out(self, chunks: list[np.ndarray], size: int) -> None:
         """Take these chunks, those still to be trained of at most `size` members."""
         self.chunks = chunks
         self.size = rows_of(self.engine, size)
@@ -120,15 +115,14 @@ class Training:
         """Compile everything, for chunks that the memory holds."""
         saved = self.checkpoints.load() if self.checkpoints else None
         if saved is not None:
-            everyone = np.arange(self.record.space.size)
-            ends = np.cumsum(saved.notes["chunks"])[:-1]
-            self._lay_out(np.split(everyone, ends), saved.notes["size"])
+            lay_out_as(saved, self)
         self._report()
         self._compile()
         while self.chunk == "auto" and saved is None and self._is_too_large():
             self._compile()
         if saved is not None:
-            self._restore(saved)
+            restore(saved, self)
+            self._report()
 
     def _is_too_large(self) -> bool:
         """Whether a chunk does not fit; it is smaller then."""
@@ -149,42 +143,68 @@ class Training:
             if isinstance(self.batches, StreamBatches):
                 segment = self.batches.sample(self.segment)
             else:
-                segment = self.batches.segment(self._orders(0), 0, self.segment, 1)
+                segment = self.batches.segment(self.orders_of(0), 0, self.segment, 1)
             validation = self.validation if self.record.horizons else None
             self.like = self.engine.prepare(
                 self.key, hparams, segment, validation, size=self.size
             )
 
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.position == len(self.pieces)
+
     def run(self) -> None:
         """Do all the pieces that are left."""
-        while self.position < len(self.pieces):
+        while not self.is_done:
             piece = self.pieces[self.position]
             try:
                 self._do(piece)
             except jax.errors.JaxRuntimeError as error:
-                if not (is_out_of_memory(error) and self._can_halve(piece)):
+                if not is_out_of_memory(error):
                     raise
+                self._check_can_halve(piece, error)
                 self._halve(piece)
                 continue
-            self.position += 1
-            self._save()
+            if self.checkpoints is not None and (
+                self.is_done or self.checkpoints.is_due
+            ):
+                self._save(self.checkpoints)
+            self._report()
 
-    def _can_halve(self, piece: Piece) -> bool:
-        """Whether the chunk can be trained anew in two, its batches read again."""
-        smallest = self.size == self.engine.placement.parts
-        streams = isinstance(self.batches, StreamBatches)
-        # Of many processes, the others wait where this one failed.
-        alone = not self.engine.processes.many
-        return alone and not smallest and (piece.start == 0 or not streams)
+    def save_rest(self) -> None:
+        """Save what has been done since the last checkpoint, after something failed.
+
+        Not in a sweep by many processes: others may not be there to do their part.
+        """
+        if self.checkpoints is None or self.engine.processes.many:
+            return
+        if self.torn is not None:
+            if isinstance(self.batches, StreamBatches):
+                return
+            self._back_to(self.torn.chunk)
+        if self.done > self.saved:
+            self._save(self.checkpoints)
+
+    def _check_can_halve(self, piece: Piece, error: Exception) -> None:
+        """Raise unless the chunk can be trained anew in two, its batches read again."""
+        why = None
+        if self.engine.processes.many:
+            # The others wait where this one failed.
+            why = "many processes can't go on with fewer: give chunk="
+        elif self.size == self.engine.placement.parts:
+            why = "fewer can't be trained on these devices"
+        elif piece.start > 0 and isinstance(self.batches, StreamBatches):
+            why = "the batches can't be read again for fewer: give chunk="
+        if why:
+            raise TooLargeError(
+                f"run: {self.size} members at a time don't fit into memory, and {why}"
+            ) from error
 
     def _halve(self, piece: Piece) -> None:
-        before, streams = self.size, isinstance(self.batches, StreamBatches)
-        self.lanes.clear()
-        done = 0 if streams else piece.chunk
-        # Members of this chunk that had been dropped come again with the others.
-        first = sum(map(len, self.chunks[:done]))
-        kept = self.record.states
-        self.record.states = [(i, state) for i, state in kept if i[0] < first]
+        before = self.size
+        done = 0 if isinstance(self.batches, StreamBatches) else piece.chunk
+        self._back_to(done)
         self._divide(-(-self.size // 2), done)
         warnings.warn(
             f"run: {before} members at a time don't fit into memory; going on with "
@@ -192,53 +212,27 @@ class Training:
             stacklevel=2,
         )
 
-    def _save(self) -> None:
-        ends = self.position == len(self.pieces)
-        if self.checkpoints is not None and (ends or self.checkpoints.is_due):
-            self.checkpoints.save(self.position, self._saved())
-
-    def _saved(self) -> Saved:
-        """All that a checkpoint needs to hold."""
-        arrays = self.record.arrays()
-        for chunk, lane in self.lanes.items():
-            arrays[f"lane{chunk}.idents"] = lane.idents
-            arrays |= flatten(f"lane{chunk}", lane.members)
-        for number, (idents, state) in enumerate(self.record.states):
-            arrays[f"state{number}.idents"] = idents
-            arrays |= flatten(f"state{number}", state)
-        notes = {
-            "position": self.position,
-            "done": self.done,
-            "chunks": [len(chunk) for chunk in self.chunks],
-            "size": self.size,
-            "lanes": list(self.lanes),
-            "states": len(self.record.states),
-            "seconds": self.record.seconds,
-            "measured": self.record.measured,
-        }
-        return Saved(arrays, notes)
-
-    def _restore(self, saved: Saved) -> None:
-        """Go back to where a checkpoint was written."""
-        notes, arrays = saved.notes, saved.arrays
-        self.position, self.done = notes["position"], notes["done"]
-        self.record.restore(arrays, notes["seconds"])
-        for chunk in notes["lanes"]:
-            members = unflatten(f"lane{chunk}", arrays, self.like)
-            idents = arrays[f"lane{chunk}.idents"]
-            self.lanes[chunk] = Lane(members, idents, self._orders(chunk))
-        for number in range(notes["states"]):
-            state = unflatten(f"state{number}", arrays, self.like.state)
-            self.record.states.append((arrays[f"state{number}.idents"], state))
-        if isinstance(self.batches, StreamBatches) and self.position < len(self.pieces):
-            self.batches.skip(self.pieces[self.position].start)
-        self._report()
+    def _save(self, checkpoints: Checkpoints | SharedCheckpoints) -> None:
+        with held_back():
+            checkpoints.save(saved_from(self))
+        self.saved = self.done
 
     def _do(self, piece: Piece) -> None:
         lane = self.lanes.get(piece.chunk)
         if lane is None:
             lane = self.lanes[piece.chunk] = self._start(piece.chunk)
-        self._advance(lane, piece)
+        segment = self._read(lane, piece)
+        with held_back():
+            self.torn = piece
+            if segment is not None:
+                self._advance(lane, piece, segment)
+            self._end(lane, piece)
+            self.done += len(self.chunks[piece.chunk]) * piece.length
+            self.position += 1
+            self.torn = None
+
+    def _end(self, lane: Lane, piece: Piece) -> None:
+        """What follows the updates of a piece."""
         if piece.stop in self.record.horizons:
             self._evaluate(lane, piece.stop)
         if piece.stop == self.record.steps:
@@ -247,9 +241,7 @@ class Training:
                 self.record.keep_state(lane.idents, lane.members, rows)
             del self.lanes[piece.chunk]
         elif self.parks:
-            lane.members = jax.tree.map(_on_host, lane.members)
-        self.done += len(self.chunks[piece.chunk]) * piece.length
-        self._report()
+            lane.members = jax.tree.map(on_host, lane.members)
 
     def _start(self, chunk: int) -> Lane:
         idents = self.chunks[chunk]
@@ -259,12 +251,12 @@ class Training:
                 self.key, hparams, size=self.size, idents=idents, order=self.order
             )
             jax.block_until_ready(members)
-        lane = Lane(members, idents, self._orders(chunk))
+        lane = Lane(members, idents, self.orders_of(chunk))
         if 0 in self.record.horizons:
             self._evaluate(lane, 0)
         return lane
 
-    def _orders(self, chunk: int) -> np.ndarray:
+    def orders_of(self, chunk: int) -> np.ndarray:
         """The orders of a chunk: as many for all, the last one repeated."""
         everyone = np.arange(self.record.space.size)
         if self.order == "seed":
@@ -273,14 +265,19 @@ class Training:
         missing = max(map(len, orders)) - len(orders[chunk])
         return np.pad(orders[chunk], (0, missing), "edge")
 
-    def _advance(self, lane: Lane, piece: Piece) -> None:
+    def _read(self, lane: Lane, piece: Piece) -> Segment | None:
+        """The batches of a piece; None where no member needs any."""
         stopped = self.record.status[lane.idents] != Status.RUNNING
         if piece.start and stopped.all():
-            return
+            return None
         with Timed(self.record.seconds, "train"):
             segment: Segment = self.batches.segment(
                 lane.orders, piece.start, self.segment, piece.length
             )
+        return segment
+
+    def _advance(self, lane: Lane, piece: Piece, segment: Segment) -> None:
+        with Timed(self.record.seconds, "train"):
             lane.members, metrics = self.engine.advance(lane.members, segment)
             self.record.trained(lane.idents, piece.start, piece.length, metrics)
             self.record.reached(lane.idents, lane.members)
@@ -324,12 +321,6 @@ class Training:
         if self.progress is not None and self.engine.processes.is_first:
             total = self.record.space.size * self.record.steps
             self.progress(Progress(self.done, total))
-
-
-def _on_host(leaf: Any) -> Any:
-    """A copy in the host's memory, which no device frees; keys stay where they are."""
-    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return leaf if is_key else np.array(whole(leaf))
 
 
 def rows_of(engine: Engine, members: int) -> int:

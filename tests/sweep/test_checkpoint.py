@@ -37,7 +37,7 @@ def stop_after(updates):
 
 
 def stopped(folder, updates, **options):
-    with pytest.raises(StoppedError):
+    with pytest.raises(SweepError):
         sweep(
             checkpoint=folder,
             checkpoint_every=0.0,
@@ -121,7 +121,7 @@ def test_chunks_that_were_halved_go_on_as_they_were(tmp_path, straight, monkeypa
 
 
 def test_nothing_is_written_before_it_is_due(tmp_path):
-    with pytest.raises(StoppedError):
+    with pytest.raises(SweepError):
         sweep(checkpoint=tmp_path, progress=stop_after(200), **OPTIONS)
     assert list(tmp_path.iterdir()) == []
 

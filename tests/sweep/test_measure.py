@@ -6,11 +6,11 @@ import time
 import jax
 import pytest
 from linear import STEPS, TRAIN, assert_same, sweep
-from test_checkpoint import StoppedError, stop_after
+from test_checkpoint import stop_after
 from test_streams import endless
 
 import optax_cycles as oc
-from optax_cycles.sweep import Engine, Interrupted, SweepResult, measure
+from optax_cycles.sweep import Engine, Interrupted, SweepError, SweepResult, measure
 
 # The name `run` in the package is the function.
 loop_module = importlib.import_module("optax_cycles.sweep.loop")
@@ -123,7 +123,7 @@ def test_a_sweep_that_goes_on_keeps_its_placement(monkeypatch, taken, tmp_path):
     }
     seconds = {"map": 2.0, "vmap": 1.0, CHUNKED: 3.0}
     say(monkeypatch, seconds)
-    with pytest.raises(StoppedError):
+    with pytest.raises(SweepError):
         sweep(progress=stop_after(140), **options)
     say(monkeypatch, {})
     result = sweep(**options)

@@ -1,0 +1,146 @@
+"""A sweep's result as a dataset with named axes, and as a netCDF file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optax_cycles._extras import require
+from optax_cycles.sweep.members import Status
+from optax_cycles.sweep.origin import explained
+from optax_cycles.sweep.space import Axis, Space
+
+if TYPE_CHECKING:
+    import xarray
+
+    from optax_cycles.sweep.result import SweepResult
+
+FORMAT = "optax_cycles.SweepResult/1"
+SLASH = "%2F"
+# What every dataset of this format has.
+_ATTRIBUTES = ("axes", "complete", "seconds", "versions")
+# Names of dimensions and variables that a hyperparameter can't have besides.
+RESERVED = ("step", "horizon", "status", "updates")
+
+
+def dataset_of(result: SweepResult) -> xarray.Dataset:
+    """All but the states of a result; see `SweepResult.to_xarray`."""
+    xr = require("xarray", "sweep", "to_xarray")
+    axes = result.space.names
+    evaluated = {"long_name": "updates made before the evaluation"}
+    coords: dict[str, Any] = {
+        "step": ("step", np.arange(result.steps), {"long_name": "0-based update"}),
+        "horizon": ("horizon", result.horizons, evaluated),
+    }
+    for axis in result.space.axes:
+        coords.update({name: (axis.name, v) for name, v in axis.values.items()})
+    data: dict[str, Any] = {
+        f"train_{k}": ((*axes, "step"), v) for k, v in result.train.items()
+    }
+    for name, values in result.validation.items():
+        data[f"validation_{name}"] = ((*axes, "horizon"), values)
+    codes = {code.name.lower(): int(code) for code in Status}
+    data["status"] = (axes, result.status, {"codes": json.dumps(codes)})
+    data["updates"] = (axes, result.updates, {"long_name": "updates made"})
+    attrs = {
+        "format": FORMAT,
+        "axes": json.dumps([[a.name, list(a.values)] for a in result.space.axes]),
+        "complete": int(result.complete),
+        "seconds": json.dumps(result.seconds),
+        "measured": json.dumps(result.measured),
+        "versions": json.dumps(result.versions),
+    }
+    return xr.Dataset(data, coords, attrs)
+
+
+def result_from(
+    function: str, dataset: xarray.Dataset, cls: type[SweepResult]
+) -> SweepResult:
+    """The result that `dataset_of` took apart.
+
+    Raises:
+      ValueError: if the dataset is of another format, or something is missing.
+    """
+    found = dataset.attrs.get("format")
+    if found != FORMAT:
+        raise ValueError(f"{function}: format must be {FORMAT!r}, got {found!r}")
+    missing = [name for name in _ATTRIBUTES if name not in dataset.attrs]
+    missing += [name for name in RESERVED if name not in dataset.variables]
+    if missing:
+        raise ValueError(f"{function}: the dataset has no {', '.join(missing)}")
+    axes = tuple(
+        Axis(name, {h: dataset[h].to_numpy() for h in hparams})
+        for name, hparams in json.loads(dataset.attrs["axes"])
+    )
+
+    def metrics(prefix: str) -> dict[str, np.ndarray]:
+        return {
+            str(name).removeprefix(prefix): dataset[name].to_numpy()
+            for name in dataset
+            if str(name).startswith(prefix)
+        }
+
+    return cls(
+        space=Space(axes),
+        steps=dataset.sizes["step"],
+        train=metrics("train_"),
+        validation=metrics("validation_"),
+        horizons=dataset["horizon"].to_numpy(),
+        status=dataset["status"].to_numpy(),
+        updates=dataset["updates"].to_numpy(),
+        complete=bool(dataset.attrs["complete"]),
+        seconds=json.loads(dataset.attrs["seconds"]),
+        # Files from before it was measured don't have it.
+        measured=json.loads(dataset.attrs.get("measured", "{}")),
+        versions=json.loads(dataset.attrs["versions"]),
+    )
+
+
+def write(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> None:
+    """Write a netCDF file with checksums, all of it or nothing.
+
+    Raises:
+      OSError: if it can't be written; what was there before stays.
+    """
+    require("h5netcdf", "sweep", "save")
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # A slash, common in the names of metrics, would make a group of the file.
+    dataset = _replaced(dataset, "/", SLASH)
+    checked = {str(n): {"fletcher32": True} for n, v in dataset.items() if v.size}
+    try:
+        dataset.to_netcdf(partial, engine="h5netcdf", encoding=checked)
+        partial.replace(path)
+    except Exception as error:
+        raise OSError(f"save: {path} can't be written, {explained(error)}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read(path: str | os.PathLike[str]) -> xarray.Dataset:
+    """Read a netCDF file that `write` wrote.
+
+    Raises:
+      OSError: if it can't be read, or a checksum is wrong.
+    """
+    xr = require("xarray", "sweep", "load")
+    require("h5netcdf", "sweep", "load")
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as opened:
+            return _replaced(opened.load(), SLASH, "/")
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise OSError(
+            f"load: {os.fspath(path)} can't be read, {explained(error)}"
+        ) from error
+
+
+def _replaced(dataset: xarray.Dataset, old: str, new: str) -> xarray.Dataset:
+    """The dataset with `old` replaced by `new` in the names of all it holds."""
+    names = [str(name) for name in (*dataset.variables, *dataset.dims)]
+    return dataset.rename({n: n.replace(old, new) for n in names if old in n})
