@@ -12,22 +12,23 @@ from typing import Any
 import numpy as np
 
 from optax_cycles import _checks
-from optax_cycles.range_test.best import RangeSuggestion, parallel_best
-from optax_cycles.range_test.joint import (
-    JointSuggestion,
-    Profile,
-    joint_best,
-    profile,
-)
+from optax_cycles.range_test.best import RangeSuggestion
+from optax_cycles.range_test.joint import JointSuggestion, Profile
 from optax_cycles.range_test.over import BATCH_SIZE, WINDOW, batch_sizes, window
+from optax_cycles.range_test.question import (
+    ON,
+    SIGNS,
+    Question,
+    failed,
+    label_of,
+    place_of,
+)
 from optax_cycles.range_test.runs import updates_at
 from optax_cycles.range_test.stored import read_note
 from optax_cycles.range_test.suggest import NoSuggestionError
+from optax_cycles.range_test.tables import axes_rows, table
 from optax_cycles.sweep.result import SweepResult
 from optax_cycles.sweep.space import Axis
-
-NO_GAIN = 0.2
-SIGNS = {"min": 1.0, "max": -1.0}
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -204,43 +205,38 @@ class ParallelTest:
         longer moves. In a grid this is asked along each axis but the batch size, on
         the lines whose best loss is itself a fifth of the way to the best of all.
         """
-        losses = self.validation("loss", horizon)
-        untrained = self.untrained()
-        finite = np.isfinite(losses)
-        medians = np.median(np.where(finite, losses, np.inf), axis=-1)
-        best = np.unravel_index(np.argmin(medians), medians.shape)
-        if not np.isfinite(medians[best]):
-            return ~finite
-        tiny = np.finfo(np.float32).tiny
-        most = np.maximum(untrained - medians[best], tiny)
-        gain = untrained - np.where(finite, losses, 0.0)
-        failed = ~finite
-        for axis, name in enumerate(self.over):
-            if name == BATCH_SIZE:
-                continue
-            least = medians.min(axis, keepdims=True)[..., None]
-            line = np.maximum(untrained - least, tiny)
-            at = medians.argmin(axis)
-            above = np.arange(medians.shape[axis]).reshape(
-                [-1 if a == axis else 1 for a in range(medians.ndim)]
-            ) > np.expand_dims(at, axis)
-            trained = np.isfinite(least) & (line >= NO_GAIN * most)
-            failed |= above[..., None] & trained & (gain < NO_GAIN * line)
-        return failed
+        return failed(self.axes, self.validation("loss", horizon), self.untrained())
 
     def _question(
-        self, on: str, metric: str, horizon: int, mode: str
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """What a suggestion is made from: losses, and those before training."""
-        _checks.choice("suggest", "on", on, ("validation", "train"))
-        _checks.choice("suggest", "mode", mode, SIGNS)
+        self,
+        function: str,
+        horizon: int | None,
+        *,
+        metric: str,
+        mode: str,
+        on: str,
+        max_diverged: float,
+    ) -> Question:
+        horizon = self._known(function, horizon)
+        _checks.choice(function, "on", on, ON)
+        _checks.choice(function, "mode", mode, SIGNS)
+        _checks.choice(function, "metric", metric, getattr(self.sweep, on))
         if on == "train":
             losses = self.train(metric, horizon)
             untrained = self._shaped(self.sweep.train[metric][..., 0])
         else:
             losses = self.validation(metric, horizon)
             untrained = self.untrained(metric)
-        return SIGNS[mode] * losses, SIGNS[mode] * untrained
+        sign = SIGNS[mode]
+        return Question(
+            axes=self.axes,
+            losses=sign * losses,
+            untrained=sign * untrained,
+            diverged=self.diverged(horizon),
+            max_diverged=max_diverged,
+            sign=sign,
+            label=label_of(on, metric, mode),
+        )
 
     def suggest(
         self,
@@ -270,57 +266,23 @@ class ParallelTest:
           ValueError: if the horizon or metric was not recorded, or the axis or value
             not tested.
         """
-        horizon = self._known("suggest", horizon)
-        name = self._axis_of("suggest", name)
-        asked = {"metric": metric, "mode": mode, "on": on}
-        losses, untrained = self._question(on, metric, horizon, mode)
-        others = self._others(name, at, horizon, asked, max_diverged)
-        line = (*others, slice(None))
-        diverged = self.diverged(horizon)[line]
-        try:
-            found = parallel_best(
-                self.axes[name],
-                losses[line],
-                untrained=untrained[line],
-                diverged=diverged,
-                max_diverged=max_diverged,
-            )
-        except NoSuggestionError as refusal:
-            if len(self.over) == 1:
-                raise
-            raise NoSuggestionError(f"suggest: along {name}: {refusal}") from None
-        return found._replace(
-            loss=SIGNS[mode] * found.loss, reason=_reason(found.reason, **asked)
-        )
-
-    def _axis_of(self, function: str, name: str | None) -> str:
         if name is None and len(self.over) == 1:
-            return self.name
+            name = self.name
         if name not in self.over:
             expected = f"{_checks.near(str(name), self.over)} (joint() is of all)"
-            _checks.fail(function, "name", expected, name)
-        return name
-
-    def _others(
-        self,
-        name: str,
-        at: Mapping[str, float] | None,
-        horizon: int,
-        asked: Mapping[str, str],
-        max_diverged: float,
-    ) -> tuple[Any, ...]:
-        """The index of the line along an axis, from the values of the others."""
-        at = dict(at or {})
-        others = [other for other in self.over if other != name]
-        for other in at:
-            _checks.choice("suggest", "at", other, others)
-        if set(others) - set(at):
-            best = self._joint(horizon, asked, max_diverged).best
-            at = {other: at.get(other, best[other]) for other in others}
-        return tuple(
-            slice(None) if other == name else _place(other, values, at[other])
-            for other, values in self.axes.items()
+            _checks.fail("suggest", "name", expected, name)
+        if len(self.axes[name]) < 3:
+            expected = "an axis of at least 3 values"
+            _checks.fail("suggest", "name", expected, name)
+        asked = self._question(
+            "suggest",
+            horizon,
+            metric=metric,
+            mode=mode,
+            on=on,
+            max_diverged=max_diverged,
         )
+        return asked.along(name, at or {})
 
     def joint(
         self,
@@ -340,33 +302,24 @@ class ParallelTest:
           NoSuggestionError: if there is no trustworthy answer.
           ValueError: if the horizon or metric was not recorded.
         """
-        horizon = self._known("joint", horizon)
-        asked = {"metric": metric, "mode": mode, "on": on}
-        found = self._joint(horizon, asked, max_diverged)
+        asked = self._question(
+            "joint",
+            horizon,
+            metric=metric,
+            mode=mode,
+            on=on,
+            max_diverged=max_diverged,
+        )
+        found = asked.joint()
         return found._replace(
             best=self._hyperparameters(found.best),
             within_noise=tuple(map(self._hyperparameters, found.within_noise)),
-            loss=SIGNS[mode] * found.loss,
-            reason=_reason(found.reason, **asked),
-        )
-
-    def _joint(
-        self, horizon: int, asked: Mapping[str, str], max_diverged: float
-    ) -> JointSuggestion:
-        losses, untrained = self._question(horizon=horizon, **asked)
-        return joint_best(
-            self.axes,
-            losses,
-            untrained=untrained,
-            diverged=self.diverged(horizon),
-            max_diverged=max_diverged,
-            choices=(BATCH_SIZE,),
         )
 
     def _hyperparameters(self, point: Mapping[str, float]) -> dict[str, float]:
         found: dict[str, float] = {}
         for axis, values in zip(self._axes(), self.axes.values(), strict=True):
-            index = _place(axis.name, values, point[axis.name])
+            index = place_of(axis.name, values, point[axis.name])
             found |= {name: v[index].item() for name, v in axis.values.items()}
         return found
 
@@ -396,21 +349,46 @@ class ParallelTest:
         Raises:
           ValueError: if there is no other axis, or for what was not recorded.
         """
-        horizon = self._known("best_along", horizon)
         _checks.choice("best_along", "name", name, self.over)
         if len(self.over) == 1:
             raise ValueError(f"best_along: there is no axis but {name!r}")
-        losses, untrained = self._question(on, metric, horizon, mode)
-        found = profile(
-            name,
-            self.axes,
-            losses,
-            untrained=untrained,
-            diverged=self.diverged(horizon),
+        asked = self._question(
+            "best_along",
+            horizon,
+            metric=metric,
+            mode=mode,
+            on=on,
             max_diverged=max_diverged,
-            choices=(BATCH_SIZE,),
         )
-        return found._replace(losses=SIGNS[mode] * found.losses)
+        return asked.profile(name)
+
+    def _repr_html_(self) -> str:
+        """A small table for notebooks: the axes, and the suggestion or why not."""
+        rows = [*axes_rows(self.axes), ("seeds", f"{self.seeds}")]
+        rows.append(("horizons", ", ".join(map(str, self.reached)) or "none"))
+        if self.reached:
+            rows.append(("diverged", f"{self.diverged().mean():.1%} of the members"))
+        try:
+            rows += self._suggestion_rows()
+        except NoSuggestionError as refusal:
+            rows.append(("no suggestion", str(refusal)))
+        return table(repr(self), rows)
+
+    def _suggestion_rows(self) -> list[tuple[str, str]]:
+        if len(self.over) > 1:
+            joint = self.joint()
+            best = ", ".join(f"{n} {value:.4g}" for n, value in joint.best.items())
+            return [("best", best), ("reason", joint.reason)]
+        found = self.suggest()
+        low, high = found.interval
+        return [
+            (
+                "base, best, peak",
+                f"{found.base:.4g}, {found.best:.4g}, {found.peak:.4g}",
+            ),
+            ("interval", f"{low:.4g} to {high:.4g}"),
+            ("reason", found.reason),
+        ]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all but final states to a netCDF file, which `SweepResult.load` reads
@@ -429,18 +407,3 @@ class ParallelTest:
         note, _ = read_note(path, "parallel_range_test")
         over, horizons = tuple(note["over"]), tuple(note["horizons"])
         return cls(over, horizons, SweepResult.load(path), note["budget"])
-
-
-def _place(name: str, values: np.ndarray, value: float) -> int:
-    near = np.flatnonzero(np.isclose(values, value, rtol=1e-6, atol=0.0))
-    if not len(near):
-        expected = f"one of the values of {name}, {values.tolist()}"
-        _checks.fail("suggest", f"at[{name!r}]", expected, value)
-    return int(near[0])
-
-
-def _reason(reason: str, metric: str, mode: str, on: str) -> str:
-    if (metric, mode, on) == ("loss", "min", "validation"):
-        return reason
-    sign = "the negative of " if mode == "max" else ""
-    return f"by {sign}{on} {metric}: {reason}"

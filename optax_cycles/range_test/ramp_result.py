@@ -12,8 +12,10 @@ import numpy as np
 
 from optax_cycles import _checks
 from optax_cycles.range_test.curve import smooth
+from optax_cycles.range_test.question import place_of
 from optax_cycles.range_test.stored import read_note
 from optax_cycles.range_test.suggest import Suggestion
+from optax_cycles.range_test.tables import axes_rows, table
 from optax_cycles.sweep.result import SweepResult
 
 
@@ -147,14 +149,19 @@ class RampTest:
             if name not in at or name not in self.over:
                 expected = f"a value for each of {list(self.over)}"
                 _checks.fail("suggest", "at", expected, dict(at))
-        place = []
-        for name, values in self.axes.items():
-            near = np.flatnonzero(np.isclose(values, at[name], rtol=1e-6, atol=0.0))
-            if not len(near):
-                expected = f"one of {values.tolist()}"
-                _checks.fail("suggest", f"at[{name!r}]", expected, at[name])
-            place.append(int(near[0]))
-        return tuple(place)
+        return tuple(place_of(name, v, at[name]) for name, v in self.axes.items())
+
+    def _repr_html_(self) -> str:
+        """A small table for notebooks: what climbed, the axes, what became of them."""
+        climbed = f"{self.values[0]:.6g} to {self.values[-1]:.6g}"
+        rows = [(self.name, f"climbs, {climbed}")]
+        rows += [
+            (name, f"moves, {values[0]:.6g} to {values[-1]:.6g}")
+            for name, values in self.moving.items()
+        ]
+        rows += [*axes_rows(self.axes), ("seeds", f"{self.seeds}")]
+        rows.append(("diverged", f"{self.sweep.diverged.mean():.1%} of the runs"))
+        return table(repr(self), rows)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all but final states to a netCDF file, with the values at each `step`.

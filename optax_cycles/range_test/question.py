@@ -1,0 +1,164 @@
+"""What is asked of a parallel range test: the best along an axis, or of all."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from optax_cycles import _checks
+from optax_cycles.range_test.best import RangeSuggestion, parallel_best
+from optax_cycles.range_test.joint import JointSuggestion, Profile, joint_best, profile
+from optax_cycles.range_test.over import BATCH_SIZE
+from optax_cycles.range_test.suggest import NoSuggestionError
+
+NO_GAIN = 0.2
+SIGNS = {"min": 1.0, "max": -1.0}
+ON = ("validation", "train")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Question:
+    """A metric at a horizon, in which the least is best.
+
+    Attributes:
+      axes: dict from axis to its values.
+      losses: `[*axes, seeds]`; the negative of a metric whose largest value is best.
+      untrained: `[*axes, seeds]`, the same before training.
+      diverged: bool `[*axes, seeds]`.
+      max_diverged: the largest share of failed seeds that a point may have.
+      sign: 1, or -1 where losses are the negative.
+      label: what the losses are, in words; nothing for the validation loss.
+    """
+
+    axes: Mapping[str, np.ndarray]
+    losses: np.ndarray
+    untrained: np.ndarray
+    diverged: np.ndarray
+    max_diverged: float
+    sign: float
+    label: str
+
+    def along(self, name: str, at: Mapping[str, float]) -> RangeSuggestion:
+        """The range along one axis, at given values of others or the joint best."""
+        line = self._line(name, at)
+        try:
+            found = parallel_best(
+                self.axes[name],
+                self.losses[line],
+                untrained=self.untrained[line],
+                diverged=self.diverged[line],
+                max_diverged=self.max_diverged,
+            )
+        except NoSuggestionError as refusal:
+            if self._is_best_at_zero(name, line):
+                raise NoSuggestionError(
+                    f"suggest: the loss is lowest at {name} 0; no range starts below"
+                ) from None
+            if len(self.axes) == 1:
+                raise
+            raise NoSuggestionError(f"suggest: along {name}: {refusal}") from None
+        loss, reason = self.sign * found.loss, self._named(found.reason)
+        return found._replace(loss=loss, reason=reason)
+
+    def _is_best_at_zero(self, name: str, line: tuple[Any, ...]) -> bool:
+        values = self.axes[name]
+        if values[0] != 0:
+            return False
+        try:
+            found = joint_best(
+                {name: values},
+                self.losses[line],
+                untrained=self.untrained[line],
+                diverged=self.diverged[line],
+                max_diverged=self.max_diverged,
+            )
+        except NoSuggestionError:
+            return False
+        return found.best[name] == 0
+
+    def _line(self, name: str, at: Mapping[str, float]) -> tuple[Any, ...]:
+        others = [other for other in self.axes if other != name]
+        for other in at:
+            if other not in others:
+                expected = f"of {others}" if others else "empty, there is no other axis"
+                _checks.fail("suggest", "at", expected, other)
+        point = dict(at)
+        if set(others) - set(at):
+            point = {**self.joint().best, **at}
+        return tuple(
+            slice(None) if other == name else place_of(other, values, point[other])
+            for other, values in self.axes.items()
+        )
+
+    def joint(self) -> JointSuggestion:
+        """The best point of all axes."""
+        found = joint_best(
+            self.axes,
+            self.losses,
+            untrained=self.untrained,
+            diverged=self.diverged,
+            max_diverged=self.max_diverged,
+            choices=(BATCH_SIZE,),
+        )
+        loss, reason = self.sign * found.loss, self._named(found.reason)
+        return found._replace(loss=loss, reason=reason)
+
+    def profile(self, name: str) -> Profile:
+        """The best of the other axes, along one."""
+        found = profile(
+            name,
+            self.axes,
+            self.losses,
+            untrained=self.untrained,
+            diverged=self.diverged,
+            max_diverged=self.max_diverged,
+            choices=(BATCH_SIZE,),
+        )
+        return found._replace(losses=self.sign * found.losses)
+
+    def _named(self, reason: str) -> str:
+        return f"by {self.label}: {reason}" if self.label else reason
+
+
+def label_of(on: str, metric: str, mode: str) -> str:
+    """What a suggestion is made from, in words; nothing for the validation loss."""
+    if (on, metric, mode) == ("validation", "loss", "min"):
+        return ""
+    return f"{'the negative of ' if mode == 'max' else ''}{on} {metric}"
+
+
+def place_of(name: str, values: np.ndarray, value: float) -> int:
+    """The index of a value of an axis."""
+    near = np.flatnonzero(np.isclose(values, value, rtol=1e-6, atol=0.0))
+    if not len(near):
+        expected = f"one of {values.tolist()}"
+        _checks.fail("suggest", f"at[{name!r}]", expected, value)
+    return int(near[0])
+
+
+def failed(
+    axes: Mapping[str, np.ndarray], losses: np.ndarray, untrained: np.ndarray
+) -> np.ndarray:
+    """bool `[*axes, seeds]`: the members that failed; see `ParallelTest.diverged`."""
+    finite = np.isfinite(losses)
+    medians = np.median(np.where(finite, losses, np.inf), axis=-1)
+    if not np.isfinite(medians).any():
+        return ~finite
+    tiny = np.finfo(np.float32).tiny
+    most = np.maximum(untrained - medians.min(), tiny)
+    gain = untrained - np.where(finite, losses, 0.0)
+    found = ~finite
+    for axis, (name, values) in enumerate(axes.items()):
+        if name == BATCH_SIZE:
+            continue
+        # A line of which nothing trained says nothing of what failed on it.
+        least = medians.min(axis, keepdims=True)[..., None]
+        on_line = np.maximum(untrained - least, tiny)
+        trained = np.isfinite(least) & (on_line >= NO_GAIN * most)
+        index = np.arange(len(values)).reshape([-1] + [1] * (medians.ndim - 1 - axis))
+        above = index > np.expand_dims(medians.argmin(axis), axis)
+        found |= trained & above[..., None] & (gain < NO_GAIN * on_line)
+    return found
