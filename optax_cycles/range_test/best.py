@@ -7,14 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from optax_cycles import _checks
+from optax_cycles.range_test.neighbours import Average, resampled_best
+from optax_cycles.range_test.noise import error_of_luckiest, within_noise
 from optax_cycles.range_test.suggest import NoSuggestionError
 
-RESAMPLES = 1000
 HALF = 0.5
-NEAR = 2.0
-ROBUST = 4
-OUTLIER = 10.0
-WIDE = 10.0
+STRENGTHS = {"cautious": 0.0, "balanced": 0.5, "bold": 1.0}
 
 
 class RangeSuggestion(NamedTuple):
@@ -30,7 +28,7 @@ class RangeSuggestion(NamedTuple):
       within_noise: the values from `best` on both sides that the seeds can't tell
         from the best.
       loss: the median loss at `best`.
-      reason: why, in words.
+      reason: why, in words, and what to change where the range cuts something off.
     """
 
     base: float
@@ -40,6 +38,40 @@ class RangeSuggestion(NamedTuple):
     within_noise: tuple[float, ...]
     loss: float
     reason: str
+
+    def at(self, strength: float | str) -> float:
+        """A constant value among those that the seeds can't tell from the best.
+
+        Strength 0 is the least value within noise, 1/2 the best and 1 the largest,
+        `peak`; in between, it moves evenly in the logarithm of the value, or in the
+        value itself where some are not positive, and the nearest tested value within
+        noise is taken, the smaller of two as near. A larger rate regularises more and
+        trains faster, a smaller one is farther from where training fails.
+
+        Args:
+          strength: from 0 to 1, or `"cautious"` (0), `"balanced"` (1/2) or `"bold"`
+            (1).
+
+        Raises:
+          ValueError, TypeError: if it is neither.
+
+        Examples:
+          >>> import numpy as np, optax_cycles as oc
+          >>> losses = np.array([[2.0, 2.0], [1.0, 1.2], [1.1, 1.0], [9.0, 9.0]])
+          >>> found = oc.parallel_best([0.01, 0.1, 1.0, 10.0], losses)
+          >>> [found.at(name) for name in ("cautious", "balanced", "bold")]
+          [0.1, 1.0, 1.0]
+        """
+        if isinstance(strength, str):
+            _checks.choice("at", "strength", strength, STRENGTHS)
+            strength = STRENGTHS[strength]
+        _checks.real("at", "strength", strength, minimum=0.0, maximum=1.0)
+        ends = [self.within_noise[0], self.best, self.peak]
+        places, tested = np.array(ends), np.array(self.within_noise)
+        if ends[0] > 0:
+            places, tested = np.log(places), np.log(tested)
+        wanted = np.interp(float(strength), [0.0, HALF, 1.0], places)
+        return self.within_noise[int(np.argmin(np.abs(tested - wanted)))]
 
 
 def parallel_best(
@@ -61,6 +93,10 @@ def parallel_best(
     A value counts as within noise of the best one when its losses, seed by seed, are
     higher by no more than two standard errors of the mean difference, of 4 seeds or
     more without those ten times as far from the median as half of the seeds are.
+
+    The gain on the untrained loss counts where it is larger than the gain of the
+    luckiest of m values without any, with a probability of about .95: larger than
+    `sqrt(2 log(m / .05))` standard errors. One seed shows no noise: any gain counts.
 
     Args:
       values: `[values]`, increasing.
@@ -88,17 +124,7 @@ def parallel_best(
     """
     values, losses = _check_losses(values, losses)
     _checks.real("parallel_best", "max_diverged", max_diverged, minimum=0.0, below=1.0)
-    finite = np.isfinite(losses)
-    if diverged is not None and np.shape(diverged) != losses.shape:
-        expected = f"of the shape of losses, {losses.shape}"
-        _checks.fail("parallel_best", "diverged", expected, np.shape(diverged))
-    failed = ~finite if diverged is None else np.asarray(diverged, bool) | ~finite
-    allowed = failed.mean(1) <= max_diverged
-    if not allowed.any():
-        raise NoSuggestionError(
-            "parallel_best: training failed at every value; lower the range"
-        )
-    losses = np.where(allowed[:, None] & ~failed, losses, np.inf)
+    losses = usable(losses, diverged, max_diverged)
     order = np.lexsort(losses)  # The order of the seeds must not matter.
     losses = losses[:, order]
     medians = np.median(losses, axis=1)
@@ -107,17 +133,20 @@ def parallel_best(
             "parallel_best: training failed for half of the seeds or more at every "
             "value; lower the range"
         )
-    start = np.nan if untrained is None else untrained
-    start = np.broadcast_to(start, losses.shape)[:, order]
-    average = _Average(values, medians, start)
+    untrained = np.nan if untrained is None else untrained
+    untrained = np.broadcast_to(untrained, losses.shape)[:, order]
+    average = Average(values, medians, untrained)
     best = int(np.argmin(average(medians)))
-    start = start[best]
+    start = untrained[best]
     known = bool(np.all(np.isfinite(start)))  # All losses improve on an infinite one.
     if known:
-        _refuse_flat(start, losses[best])
+        with np.errstate(invalid="ignore"):  # Infinite before and after.
+            gains = untrained - losses
+        _refuse_flat(gains, best)
     _refuse_edges(values, best)
-    within = _within_noise(losses, best)
-    draws = _resampled_best(losses, average)
+    within = within_noise(losses, best)
+    draws = resampled_best(losses, average)
+    draws = draws[draws >= 0]
     low, high = np.quantile(draws, [0.05, 0.95], method="nearest")
     peak = values[within[-1]]
     base = (
@@ -134,31 +163,70 @@ def parallel_best(
             f"lowest loss around it (median {medians[best]:.4g}, "
             f"{losses.shape[1]} seed(s)); "
             f"{len(within)} value(s) are within noise of it"
+            f"{_cut_off(values, within)}"
         ),
     )
+
+
+def usable(losses: np.ndarray, diverged: Any, max_diverged: float) -> np.ndarray:
+    """The losses, infinite where training failed or too many seeds of a value did."""
+    failed = ~np.isfinite(losses)
+    if diverged is not None:
+        if np.shape(diverged) != losses.shape:
+            expected = f"of the shape of losses, {losses.shape}"
+            _checks.fail("parallel_best", "diverged", expected, np.shape(diverged))
+        failed |= np.asarray(diverged, bool)
+    allowed = failed.mean(axis=1) <= max_diverged
+    if not allowed.any():
+        raise NoSuggestionError(
+            "parallel_best: training failed at every value; lower the range"
+        )
+    return np.where(allowed[:, None] & ~failed, losses, np.inf)
+
+
+def _cut_off(values: np.ndarray, within: list[int]) -> str:
+    """Where the range ends before what is within noise does."""
+    first, last = within[0] == 0, within[-1] == len(values) - 1
+    sides = ["the first value: lower the start"] * first
+    sides += ["the last value: raise the end"] * last
+    return f", up to {' and '.join(sides)} of the range to see more" if sides else ""
 
 
 def _check_losses(values: Any, losses: Any) -> tuple[np.ndarray, np.ndarray]:
     values = np.asarray(values, np.float64)
     losses = np.asarray(losses, np.float64)
-    if values.ndim != 1 or losses.ndim != 2 or len(values) != len(losses):
+    matching = values.ndim == 1 and losses.ndim == 2 and len(values) == len(losses)
+    if not matching or losses.shape[1] == 0:
         shapes = (values.shape, losses.shape)
-        expected = "shaped [values] and [values, seeds]"
+        expected = "shaped [values] and [values, seeds], with one seed or more"
         _checks.fail("parallel_best", "values and losses", expected, shapes)
-    if len(values) < 3 or not np.all(np.diff(values) > 0):
-        expected = "at least 3 increasing numbers"
+    finite = np.all(np.isfinite(values))
+    if len(values) < 3 or not finite or not np.all(np.diff(values) > 0):
+        expected = "at least 3 increasing numbers, all finite"
         _checks.fail("parallel_best", "values", expected, values)
     return values, losses
 
 
-def _refuse_flat(untrained: np.ndarray, losses: np.ndarray) -> None:
-    gain = (untrained - losses)[np.isfinite(losses)]
-    noise = _mean_and_error(gain)[1] if len(gain) > 1 else 0.0
-    if not np.median(gain) > 2 * noise:
+def _half_way(medians: np.ndarray, untrained: np.ndarray, best: int) -> int:
+    """The least index from which on, up to `best`, half of the fall is reached."""
+    start = np.median(untrained)
+    reached = start - medians >= HALF * (start - medians[best])
+    index = best
+    while index > 0 and reached[index - 1]:
+        index -= 1
+    return index
+
+
+def _refuse_flat(gains: np.ndarray, best: int) -> None:
+    several = gains.shape[1] > 1
+    noise = error_of_luckiest(gains, best) if several else 0.0
+    gain = float(np.median(gains[best][np.isfinite(gains[best])]))
+    if not gain > noise:
         raise NoSuggestionError(
             "parallel_best: no value improves on the untrained loss by more than "
-            f"noise (gain {np.median(gain):.3g}, standard error {noise:.3g}); train "
-            "for more steps, or look at the data and the loss"
+            f"noise (gain {gain:.3g}, the best of {len(gains)} values may gain "
+            f"{noise:.3g} by chance); train for more steps or with more seeds, or look "
+            "at the data and the loss"
         )
 
 
@@ -173,82 +241,3 @@ def _refuse_edges(values: np.ndarray, best: int) -> None:
             f"parallel_best: the loss still falls at the last value ({values[-1]:.3g});"
             " raise the end of the range"
         )
-
-
-def _within_noise(losses: np.ndarray, best: int) -> list[int]:
-    """The unbroken run of indices around `best` that the seeds can't tell from it."""
-    trained = np.isfinite(losses[best])
-
-    def close(index: int) -> bool:
-        if not np.all(np.isfinite(losses[index, trained])):
-            return False
-        difference = losses[index, trained] - losses[best, trained]
-        if len(difference) == 1:
-            return bool(difference[0] == 0)
-        mean, error = _mean_and_error(difference)
-        return mean <= 2 * error
-
-    low = high = best
-    while low > 0 and close(low - 1):
-        low -= 1
-    while high < len(losses) - 1 and close(high + 1):
-        high += 1
-    return list(range(low, high + 1))
-
-
-def _mean_and_error(differences: np.ndarray) -> tuple[float, float]:
-    """Mean and standard error over seeds, of 4 or more without outliers.
-
-    One seed that explodes would raise both alike, so that anything is within noise.
-    """
-    if len(differences) >= ROBUST:
-        away = np.abs(differences - np.median(differences))
-        differences = differences[away <= OUTLIER * np.median(away)]
-    error = differences.std(ddof=1) / len(differences) ** 0.5
-    return float(differences.mean()), float(error)
-
-
-class _Average:
-    """Averages medians over neighbouring values."""
-
-    def __init__(
-        self, values: np.ndarray, medians: np.ndarray, untrained: np.ndarray
-    ) -> None:
-        weights = np.eye(len(values))
-        if values[0] > 0 and values[-1] >= WIDE * values[0]:
-            apart = np.abs(np.subtract.outer(np.log(values), np.log(values)))
-            weights = np.maximum(1 - apart / np.log(NEAR), 0.0)
-        self.weights = weights / weights.sum(axis=1, keepdims=True)
-        # Beyond the untrained loss, how bad a neighbour is says nothing more.
-        at_start = np.median(untrained[np.isfinite(medians)])
-        self.worst = at_start if np.isfinite(at_start) else _largest(medians)
-
-    def __call__(self, medians: np.ndarray) -> np.ndarray:
-        """The averages of `[values]` or `[values, draws]`; +inf stays +inf."""
-        capped = np.minimum(medians, max(self.worst, medians.min()))
-        return np.where(np.isfinite(medians), self.weights @ capped, np.inf)
-
-
-def _largest(medians: np.ndarray) -> float:
-    return float(medians[np.isfinite(medians)].max())
-
-
-def _resampled_best(losses: np.ndarray, average: _Average) -> np.ndarray:
-    """The best index of each draw of seeds with replacement."""
-    seeds = losses.shape[1]
-    draws = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
-    medians = np.median(losses[:, draws], axis=-1)
-    # A draw in which training failed at every value has no best one.
-    some = np.isfinite(medians).any(axis=0)
-    best: np.ndarray = average(medians[:, some]).argmin(axis=0)
-    return best
-
-
-def _half_way(medians: np.ndarray, untrained: np.ndarray, best: int) -> int:
-    """The least index from which on, up to `best`, half of the fall is reached."""
-    start = np.median(untrained)
-    reached = start - medians >= HALF * (start - medians[best])
-    index = best
-    while index > 0 and reached[index - 1]:
-        index -= 1
-    return index
