@@ -32,6 +32,7 @@ from optax_cycles.policies import one_cycle_smith_policy as one_cycle_smith_poli
 from optax_cycles.policies import warm_restarts_policy as warm_restarts_policy
 from optax_cycles.range_test import RULES as RULES
 from optax_cycles.range_test import CycleSuggestion as CycleSuggestion
+from optax_cycles.range_test import Diagnosis as Diagnosis
 from optax_cycles.range_test import HorizonSuggestion as HorizonSuggestion
 from optax_cycles.range_test import JointSuggestion as JointSuggestion
 from optax_cycles.range_test import NoSuggestionError as NoSuggestionError
@@ -39,7 +40,11 @@ from optax_cycles.range_test import ParallelTest as ParallelTest
 from optax_cycles.range_test import Profile as Profile
 from optax_cycles.range_test import RampTest as RampTest
 from optax_cycles.range_test import RangeSuggestion as RangeSuggestion
+from optax_cycles.range_test import RuleAnswers as RuleAnswers
+from optax_cycles.range_test import RuleComparison as RuleComparison
 from optax_cycles.range_test import Suggestion as Suggestion
+from optax_cycles.range_test import compare_rules as compare_rules
+from optax_cycles.range_test import diagnose as diagnose
 from optax_cycles.range_test import horizon_best as horizon_best
 from optax_cycles.range_test import joint_best as joint_best
 from optax_cycles.range_test import minimum as minimum

@@ -2,7 +2,12 @@
 
 from optax_cycles.range_test.best import RangeSuggestion as RangeSuggestion
 from optax_cycles.range_test.best import parallel_best as parallel_best
+from optax_cycles.range_test.compare import RuleAnswers as RuleAnswers
+from optax_cycles.range_test.compare import RuleComparison as RuleComparison
+from optax_cycles.range_test.compare import compare_rules as compare_rules
 from optax_cycles.range_test.curve import smooth as smooth
+from optax_cycles.range_test.diagnose import Diagnosis as Diagnosis
+from optax_cycles.range_test.diagnose import diagnose as diagnose
 from optax_cycles.range_test.horizon import HorizonSuggestion as HorizonSuggestion
 from optax_cycles.range_test.horizon import horizon_best as horizon_best
 from optax_cycles.range_test.joint import JointSuggestion as JointSuggestion

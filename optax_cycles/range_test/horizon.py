@@ -135,8 +135,8 @@ def horizon_best(
         index=int(np.argmin(np.abs(np.log(values / value)))),
         reason=(
             f"{factor:.3g} times the best value at {horizons[-1]} updates: it "
-            f"goes with the power {drift:.2g} of the horizon (standard error {error:.2g} "
-            f"over {len(used)} horizon(s)), of which {weight:.0%} is used"
+            f"goes with the power {drift:.2g} of the horizon (standard error "
+            f"{error:.2g}, {len(used)} horizon(s)), of which {weight:.0%} is used"
         ),
         factor=factor,
         drift=drift,
