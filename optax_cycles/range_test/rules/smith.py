@@ -79,7 +79,7 @@ def smith_range(
     early = curve.losses[: max(len(curve.losses) // 10, 1)]
     level = float(np.median(early))
     fall = level - float(curve.losses.min())
-    if not fall > 0:
+    if not fall > 0 or np.all(np.diff(curve.losses) >= 0):
         raise NoSuggestionError(f"smith_range: {NEVER_FALLS}")
     way_down = curve.losses[: int(np.argmin(curve.losses)) + 1]
     _refuse_scatter(way_down, tolerance * fall)

@@ -129,7 +129,11 @@ def steep_by_value(
         skip_start=skip_start,
         skip_end=skip_end,
     )
-    slopes = np.gradient(curve.losses, curve.values)
+    widths = np.diff(curve.values)
+    sides = np.diff(curve.losses) / widths
+    # Of differences, so that a level loss has no slope, not one of rounding errors.
+    inner = sides[:-1] * widths[1:] + sides[1:] * widths[:-1]
+    slopes = np.concatenate([sides[:1], inner / (widths[:-1] + widths[1:]), sides[-1:]])
     return _steepest("steep_by_value", curve, slopes, "unit")
 
 
