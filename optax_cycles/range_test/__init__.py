@@ -13,7 +13,6 @@ from optax_cycles.range_test.horizon import horizon_best as horizon_best
 from optax_cycles.range_test.joint import JointSuggestion as JointSuggestion
 from optax_cycles.range_test.joint import Profile as Profile
 from optax_cycles.range_test.joint import joint_best as joint_best
-from optax_cycles.range_test.parallel import ParallelTest as ParallelTest
 from optax_cycles.range_test.parallel import parallel_range_test as parallel_range_test
 from optax_cycles.range_test.parallel_result import ParallelTest as ParallelTest
 from optax_cycles.range_test.ramp import ramp_range_test as ramp_range_test

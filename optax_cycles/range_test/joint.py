@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from optax_cycles import _checks
-from optax_cycles.range_test.best import NEAR, RESAMPLES, WIDE, _mean_and_error
+from optax_cycles.range_test.neighbours import NEAR, RESAMPLES, WIDE
+from optax_cycles.range_test.noise import mean_and_error
 from optax_cycles.range_test.suggest import NoSuggestionError
 
 AT_ONCE = 50
@@ -203,7 +204,7 @@ def _point(axes: Mapping[str, np.ndarray], place: tuple[Any, ...]) -> dict[str, 
 
 def _refuse_flat(untrained: np.ndarray, losses: np.ndarray) -> None:
     gain = (untrained - losses)[np.isfinite(losses)]
-    noise = _mean_and_error(gain)[1] if len(gain) > 1 else 0.0
+    noise = mean_and_error(gain)[1] if len(gain) > 1 else 0.0
     if not np.median(gain) > 2 * noise:
         raise NoSuggestionError(
             "joint_best: no point improves on the untrained loss by more than noise "
@@ -256,7 +257,7 @@ def _within_noise(losses: np.ndarray, best: tuple[Any, ...]) -> list[tuple[Any, 
             return False
         if len(difference) == 1:
             return bool(difference[0] == 0)
-        mean, error = _mean_and_error(difference)
+        mean, error = mean_and_error(difference)
         return mean <= 2 * error
 
     start = tuple(int(index) for index in best)
