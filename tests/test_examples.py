@@ -150,3 +150,48 @@ def test_the_cnn_decays_kernels_only():
     updates, _ = optimizer.update(still, optimizer.init(params), params)
     np.testing.assert_allclose(updates["Conv"]["kernel"], -5e-4 / 25, rtol=1e-6)
     assert not updates["BatchNorm"]["scale"].any()
+
+
+def smith(*figures):
+    return run("smith_range_tests.py", *figures, "--steps", 200, "--seeds", 3)
+
+
+def test_smiths_diagnoses_tell_a_small_rate_from_too_few_examples(tmp_path):
+    found = run(
+        "smith_range_tests.py", "diagnoses", "--steps", 200, "--out", tmp_path / "new"
+    )
+    assert found["diagnoses"]["verdicts"] == ["underfitting", "overfitting"]
+    assert (tmp_path / "new" / "diagnoses.png").stat().st_size > 10_000
+
+
+def test_smiths_momenta_want_smaller_rates_and_fall_as_the_rate_grows():
+    found = smith("momenta", "moving_momenta")
+    rates = found["momenta"]["rate"]
+    assert np.all(np.diff(rates) <= 0)
+    assert rates[0] > 5 * rates[-1]
+    losses = found["moving_momenta"]
+    assert losses["falling"] < losses["constant"] < losses["growing"]
+
+
+@pytest.mark.slow
+def test_smiths_other_figures_say_on_digits_what_his_say():
+    found = smith(
+        "rates", "batch_sizes", "weight_decays", "constant_rates", "from_a_snapshot"
+    )
+    # Figure 1: the loss falls to a basin, and turns up long before the ramp's end.
+    rates = found["rates"]
+    assert 0.02 < rates["rate"] < 0.3
+    assert rates["accuracy"] > 0.85
+    ends = np.median(np.nan_to_num(rates["validation"], nan=np.inf), axis=0)
+    assert min(ends[0], ends[-1]) > 5 * rates["loss"]
+    # Figure 6: larger batches take larger rates, and need more examples.
+    assert np.all(np.diff(found["batch_sizes"]["best"]) > 0)
+    assert np.all(np.diff(found["batch_sizes"]["loss"]) > 0)
+    # Figures 9 to 11: too much decay costs, and wants a smaller rate.
+    for name, key in (("weight_decays", "rate"), ("constant_rates", "best")):
+        losses = found[name]["loss"]
+        assert losses[-1] > 2 * losses.min()
+        assert found[name][key][-1] < found[name][key][0]
+    # Figure 12: a snapshot ranks the decays like a fresh start.
+    fresh, later = found["from_a_snapshot"].values()
+    assert np.argsort(fresh).tolist() == np.argsort(later).tolist()
