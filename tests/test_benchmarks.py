@@ -183,3 +183,35 @@ def test_sweep_gpu_names_the_device_that_it_ran_on(tmp_path):
     ratios = sorted(count * a / b for a, b in zip(one, everyone, strict=True))
     assert cnn["value"]["low"] == pytest.approx(ratios[0])
     assert cnn["value"]["high"] == pytest.approx(ratios[-1])
+
+
+def test_regret_compares_finders_with_a_truth_that_they_never_saw(tmp_path):
+    page = tmp_path / "regret.md"
+    page.write_text("text\n<!-- table: start -->\nstale\n<!-- table: end -->\n")
+    figure = tmp_path / "regret.png"
+    arguments = ("--curves", tmp_path / "curves", "--figure", figure, "--page", page)
+    result = quick("regret", tmp_path, *arguments)
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    written = page.read_text()
+    assert written.startswith("text\n")
+    assert "stale" not in written
+    size = result["settings"]["size"]
+    for task, truth in result["truths"].items():
+        # The best rate is within the grid, and learns.
+        medians = truth["medians"]
+        assert min(medians) == pytest.approx(truth["best_loss"], rel=0.2)
+        assert medians[0] > 1.5 * truth["best_loss"]
+        assert medians[-1] > 1.5 * truth["best_loss"]
+        for name, found in result["tasks"][task].items():
+            assert name in written
+            known = [rate for rate in found["rates"] if rate is not None]
+            assert len(found["regrets"]) == len(known)
+            # Nothing is better than the best rate by more than its noise.
+            assert all(regret > -0.2 for regret in found["regrets"])
+    full = result["finders"][f"parallel_best, {size['values']} x {size['seeds']} x 300"]
+    assert full["updates"] == size["values"] * size["seeds"] * 300
+    trained = sorted((tmp_path / "curves").iterdir())
+    dates = [path.stat().st_mtime_ns for path in trained]
+    again = quick("regret", tmp_path, *arguments)
+    assert again["finders"] == result["finders"]
+    assert [path.stat().st_mtime_ns for path in trained] == dates
