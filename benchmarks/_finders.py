@@ -149,7 +149,7 @@ def parallel_test(
         seconds={},
         versions={},
     )
-    return oc.ParallelTest("learning_rate", size.horizons, sweep)
+    return oc.ParallelTest(("learning_rate",), size.horizons, sweep)
 
 
 def parallel(
