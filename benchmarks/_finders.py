@@ -176,8 +176,12 @@ def best(test: oc.ParallelTest, horizon: int) -> float:
     return test.suggest(horizon).best
 
 
-def drifted(updates: int) -> Callable[[oc.ParallelTest, int], float]:
-    """`horizon_best` for so many updates, from all horizons up to the last."""
+def drifted(updates: int, *, upwards: bool) -> Callable[[oc.ParallelTest, int], float]:
+    """`horizon_best` for so many updates, from all horizons up to the last.
+
+    Without `upwards`, it is at most the best value at the last horizon: above that,
+    the next value may fail.
+    """
 
     def suggest(test: oc.ParallelTest, horizon: int) -> float:
         horizons = [h for h in test.horizons if h <= horizon]
@@ -189,7 +193,7 @@ def drifted(updates: int) -> Callable[[oc.ParallelTest, int], float]:
             untrained=test.untrained(),
             diverged=np.stack([test.diverged(h) for h in horizons]),
         )
-        return found.value
+        return found.value if upwards else min(found.value, found.longest.best)
 
     return suggest
 
@@ -227,5 +231,7 @@ def finders(size: Size) -> dict[str, Finder]:
     for horizon in size.horizons:
         test = parallel(size, horizon, seeds, 1, best)
         found[named(test.shape)] = test
-    found["horizon_best"] = parallel(size, full, seeds, 1, drifted(size.long))
+    for name, upwards in (("horizon_best", True), ("horizon_best, downwards", False)):
+        rule = drifted(size.long, upwards=upwards)
+        found[name] = parallel(size, full, seeds, 1, rule)
     return found

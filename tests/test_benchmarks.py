@@ -1,11 +1,16 @@
 """The benchmarks run at tiny size and write what the table is made of."""
 
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import optax
 import pytest
+
+import optax_cycles as oc
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 ROW = {"work", "against", "value", "unit", "goal", "at_most", "note", "reached"}
@@ -215,3 +220,58 @@ def test_regret_compares_finders_with_a_truth_that_they_never_saw(tmp_path):
     again = quick("regret", tmp_path, *arguments)
     assert again["finders"] == result["finders"]
     assert [path.stat().st_mtime_ns for path in trained] == dates
+
+
+@pytest.fixture
+def module(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module
+
+
+def test_a_regret_is_the_loss_over_that_of_the_best_rate(module):
+    rates = np.geomspace(1e-3, 1.0, 7)
+    medians = np.array([4.0, 3.0, 2.0, 1.0, 1.5, np.nan, 9.0])
+    curves = {
+        "rates": rates,
+        # Untrained at 4, then five evaluations; four seeds alike.
+        "truth": np.broadcast_to(medians[:, None, None], (7, 4, 6)).copy(),
+    }
+    curves["truth"][..., 0] = 4.0
+    truth = module("_truth").Truth(curves)
+    assert (truth.best, truth.margin, truth.untrained) == (3, 3, 4.0)
+    # What failed or ends higher than it began is not trained.
+    for rate, loss in zip(rates, [4.0, 3.0, 2.0, 1.0, 1.5, 4.0, 4.0], strict=True):
+        regret = truth.regret(rate)
+        assert regret.relative == pytest.approx(loss - 1)
+        assert regret.share == pytest.approx((loss - 1) / 3)
+        assert regret.in_sample == pytest.approx(loss - 1)
+    between = truth.regret((rates[2] * rates[3]) ** 0.5).relative
+    assert between == pytest.approx(2**0.5 - 1)
+    assert truth.regret(1e-9).relative == pytest.approx(3.0)
+
+
+def test_lightnings_average_is_debiased_by_one_update_too_many(module):
+    losses = np.random.default_rng(0).normal(size=50) + 3
+    average, expected = 0.0, []
+    for number, loss in enumerate(losses, 1):
+        average = 0.98 * average + 0.02 * loss
+        expected.append(average / (1 - 0.98 ** (number + 1)))
+    found = module("_finders").lightning_average(losses)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_a_ramp_of_the_benchmark_is_that_of_ramp_range_test(module):
+    curves, tasks = module("_curves"), module("_tasks")
+    task = tasks.PROBLEMS["regression-mlp"]()
+    ramp = curves.Ramp(1e-4, 1e-2, 12, 12)
+    members = curves.ramps([ramp], np.arange(2))
+    trainable = curves.trainable_of(task, "momentum")
+    losses, _, _ = curves.train(trainable, members, task, (12,))
+    plain = oc.trainable(
+        task.problem, lambda hp: optax.sgd(hp["learning_rate"], momentum=0.9)
+    )
+    test = oc.ramp_range_test(
+        plain, task.train, low=1e-4, high=1e-2, steps=12, seeds=2, batch_size=16
+    )
+    np.testing.assert_allclose(ramp.rates, test.values, rtol=1e-12)
+    np.testing.assert_allclose(losses, test.losses, rtol=1e-4)
