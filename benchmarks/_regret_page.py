@@ -15,8 +15,16 @@ LEAST = 1e-3
 LIMIT = 0.05
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.3g} %"
+    return "-" if value is None else f"{_number(100 * value)} %"
+
+
+def _times(value: float | None) -> str:
+    return "-" if value is None else f"{_number(value)} x"
 
 
 def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -59,13 +67,11 @@ def finders_table(record: Any) -> str:
     lines = []
     for name in by_mean(record):
         found, held = record["finders"][name], record["halves"]["held out"].get(name)
-        time = wall(record, name)
-        spread = found["spread"]
         lines.append(
             [
                 name,
                 f"{found['updates']:,}",
-                "-" if time is None else f"{time:.2g} x",
+                _times(wall(record, name)),
                 _percent(found["within"]),
                 _percent(held and held["within"]),
                 _percent(found["mean"]),
@@ -73,7 +79,7 @@ def finders_table(record: Any) -> str:
                 _percent(found["worst"]),
                 found["worst_task"],
                 _percent(found["refused"]),
-                "-" if spread is None else f"{spread:.3g} x",
+                _times(found["spread"]),
             ]
         )
     return _markdown(header, lines)
@@ -142,6 +148,7 @@ def draw(record: Any, path: Path) -> None:
         right.text(102, place, f"{found['updates']:,}", va="center", fontsize=7)
     left.axvline(LIMIT, color=plot.GREY, linewidth=1.0)
     left.set(xscale="log", xlabel="regret: loss over that of the best rate, less 1")
+    left.xaxis.set_major_formatter(lambda value, _: f"{100 * value:,g} %")
     left.set_yticks(range(len(names)), labels=names, fontsize=8)
     right.axvline(90, color=plot.GREY, linewidth=1.0)
     right.set(xlabel="% within 5 %", xlim=(0, 135), xticks=(0, 50, 90))
@@ -150,5 +157,6 @@ def draw(record: Any, path: Path) -> None:
         panel.grid(True, axis="x", alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
     count = len(record["truths"])
-    figure.suptitle(f"Dots: {count} tasks; bars: their mean", fontsize=11)
+    words = f"{count} tasks (dots) and their mean (bars); blue: parallel, orange: ramps"
+    figure.suptitle(words, fontsize=10)
     plot.save_figure(figure, path)
