@@ -38,7 +38,7 @@ CURVES = Path(__file__).parent / ".cache" / "regret"
 NEAR, TWICE = 0.05, 2.0
 
 QUICK = Size(per_decade=2, truth=2, long=320, values=16, seeds=2, repeats=2)
-QUICK_TASKS = ("clusters-mlp/momentum", "regression-mlp/adam")
+QUICK_TASKS = ("clusters-mlp/momentum", "teacher-mlp/adam")
 
 
 @dataclasses.dataclass(frozen=True)
