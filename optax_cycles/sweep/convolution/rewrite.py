@@ -114,10 +114,14 @@ class _Rewriter:
     def __init__(self) -> None:
         # A program called in several places stays one program, compiled once.
         self._done: dict[int, Jaxpr] = {}
+        self._closed: dict[int, ClosedJaxpr] = {}
 
     def closed(self, program: ClosedJaxpr) -> ClosedJaxpr:
-        new = self._jaxpr(program.jaxpr)
-        return program if new is program.jaxpr else program.replace(jaxpr=new)
+        if id(program) not in self._closed:
+            new = self._jaxpr(program.jaxpr)
+            same = new is program.jaxpr
+            self._closed[id(program)] = program if same else program.replace(jaxpr=new)
+        return self._closed[id(program)]
 
     def _jaxpr(self, jaxpr: Jaxpr) -> Jaxpr:
         if id(jaxpr) not in self._done:
