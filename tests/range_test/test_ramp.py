@@ -261,3 +261,177 @@ def test_a_ramp_over_the_whole_range_of_floats_stays_finite():
     expected = low * np.exp(np.log(high / low) * np.arange(10) / 10)
     np.testing.assert_allclose(seen, expected, rtol=3e-5)
     assert seen[0] == np.float32(low)
+
+
+def test_update_i_of_n_of_a_linear_ramp_uses_low_plus_its_share_of_the_way():
+    test = ramp(name="momentum", low=0.0, high=1.0, ramp="linear", over={
+        "learning_rate": [0.1, 0.2]
+    })  # fmt: skip
+    expected = np.arange(STEPS) / STEPS
+    np.testing.assert_allclose(test.values, expected, rtol=0, atol=1e-15)
+    used = test.train("momentum")
+    assert used.shape == (2, 1, STEPS)
+    rounding = np.finfo(np.float32).eps
+    np.testing.assert_allclose(
+        used, np.broadcast_to(expected, used.shape), rtol=0, atol=rounding
+    )
+    assert np.all(used[..., 0] == 0.0)
+
+
+@pytest.fixture(scope="module")
+def cycling():
+    """Momentum falls while the rate climbs, for two floors of the loss."""
+    model = oc.Trainable(init, floored, lambda state, batch: {"loss": state["x"] ** 2})
+    return oc.ramp_range_test(
+        model,
+        DATA,
+        DATA,
+        low=1e-3,
+        high=1.0,
+        steps=STEPS,
+        moving={"momentum": (0.95, 0.8)},
+        over={"floor": [0.0, 1.0, 3.0]},
+        validate_every=15,
+        seeds=2,
+        batch_size=3,
+        keep_state=True,
+    )
+
+
+def floored(state, hparams, batch, key):
+    state, metrics = step(state, hparams, batch, key)
+    return state, metrics | {"loss": metrics["loss"] + hparams["floor"]}
+
+
+def test_another_hyperparameter_may_fall_meanwhile(cycling):
+    expected = 0.95 - 0.15 * np.arange(STEPS) / STEPS
+    np.testing.assert_allclose(cycling.moving["momentum"], expected, rtol=1e-15)
+    used = cycling.train("momentum")
+    assert used.shape == (3, 2, STEPS)
+    np.testing.assert_allclose(
+        used, np.broadcast_to(expected, used.shape), rtol=3 * np.finfo(np.float32).eps
+    )
+    assert repr(cycling) == "RampTest(learning_rate; floor: 3, seed: 2; 40 updates)"
+
+
+def test_further_hyperparameters_are_axes_of_the_same_program(cycling):
+    assert cycling.over == ("floor",)
+    assert cycling.axes["floor"].tolist() == [0.0, 1.0, 3.0]
+    assert cycling.losses.shape == cycling.smoothed().shape == (3, 2, STEPS)
+    for index, floor in enumerate([0.0, 1.0, 3.0]):
+        np.testing.assert_allclose(
+            cycling.losses[index], cycling.losses[0] + floor, rtol=1e-6
+        )
+
+
+def test_validation_runs_along_the_ramp_and_at_its_end(cycling):
+    assert cycling.sweep.horizons.tolist() == [15, 30, 40]
+    np.testing.assert_array_equal(cycling.validated, cycling.values[[14, 29, 39]])
+    validation = cycling.validation()
+    assert validation.shape == (3, 2, 3)
+    # The loss of an update is that before it: x^2 / 2 of the update before.
+    after = 2 * (cycling.losses[0][:, [15, 30]])
+    np.testing.assert_allclose(validation[0][:, :2], after, rtol=1e-6)
+    final = np.asarray(cycling.sweep.state.inner["x"]).reshape(3, 2)
+    np.testing.assert_allclose(validation[..., -1], final**2, rtol=1e-6)
+
+
+def test_a_rule_is_asked_at_a_point_of_the_grid_and_of_either_curve(cycling):
+    def first(values, losses):
+        return oc.Suggestion(values[0], 0, f"{losses[0]:.9g}")
+
+    for index, floor in enumerate([0.0, 1.0, 3.0]):
+        found = cycling.suggest(first, at={"floor": floor})
+        assert [one.index for one in found] == [4, 4]
+        curve = cycling.smoothed()[index, :, 4]
+        assert [one.reason for one in found] == [f"{loss:.9g}" for loss in curve]
+        (one, _) = cycling.suggest(first, at={"floor": floor}, on="validation")
+        assert one.value == cycling.values[14]
+        assert one.reason == f"{cycling.validation()[index, 0, 0]:.9g}"
+    for at in (None, {}, {"floor": 0.0, "rate": 1.0}, {"flor": 0.0}):
+        with pytest.raises(
+            ValueError, match=r"suggest: at must be a value for each of"
+        ):
+            cycling.suggest(first, at=at)
+    with pytest.raises(ValueError, match=r"at\['floor'\] must be one of \[0.0, 1.0"):
+        cycling.suggest(first, at={"floor": 2.0})
+
+
+def test_a_saved_ramp_is_read_back(cycling, tmp_path):
+    cycling.save(tmp_path / "ramp.nc")
+    again = oc.RampTest.load(tmp_path / "ramp.nc")
+    assert (again.name, again.over) == ("learning_rate", ("floor",))
+    np.testing.assert_array_equal(again.values, cycling.values)
+    np.testing.assert_array_equal(again.moving["momentum"], cycling.moving["momentum"])
+    np.testing.assert_array_equal(again.losses, cycling.losses)
+    np.testing.assert_array_equal(again.validated, cycling.validated)
+
+
+def test_a_notebook_shows_what_climbed(cycling):
+    shown = cycling._repr_html_()
+    assert "<th>momentum</th><td>moves, 0.95 to 0.80375</td>" in shown
+    assert "<th>floor</th><td>0 to 3, 3 values</td>" in shown
+
+
+@pytest.mark.parametrize("steps", [1, 7])
+def test_a_ramp_is_shorter_than_an_epoch_or_many_of_them(steps):
+    """6 examples in batches of 3: 2 updates are an epoch."""
+    test = ramp(steps=steps, divergence=Divergence())
+    assert test.losses.shape == (1, steps)
+    assert np.isfinite(test.losses).all()
+    assert test.values[0] == LOW
+
+
+def test_all_runs_start_from_the_snapshot():
+    test = ramp(seeds=3, start={"x": np.float32(2.0)}, divergence=Divergence())
+    assert np.all(test.losses[:, 0] == 2.0)
+    assert len(np.unique(test.losses[:, 25])) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"ramp": "cosine"}, ValueError, "ramp must be one of exponential, linear"),
+        (
+            {"ramp": "linear", "low": 1.0, "high": 0.5},
+            ValueError,
+            r"low must be below high \(0.5\)",
+        ),
+        ({"moving": {"momentum": 0.9}}, ValueError, r".*momentum'\] must be a pair"),
+        ({"moving": {"momentum": (0.9, "x")}}, TypeError, "moving.* a finite number"),
+        ({"moving": [0.9, 0.8]}, TypeError, "moving must be a dict from hyperparamet"),
+        (
+            {"moving": {"learning_rate": (0.9, 0.8)}},
+            ValueError,
+            "hyperparameter 'learning_rate' is given twice",
+        ),
+        (
+            {"over": {"learning_rate": [0.1, 0.2]}},
+            ValueError,
+            "hyperparameter 'learning_rate' is given twice",
+        ),
+        ({"over": {"momentum": [0.9]}}, ValueError, "over.* at least 2 increasing num"),
+        ({"validate_every": 5}, ValueError, "validate_every needs validation, got non"),
+        ({"name": "batch_size"}, ValueError, "a batch_size can't climb"),
+        (
+            {"name": "learning_rat"},
+            ValueError,
+            "hyperparameter 'learning_rat' is never read",
+        ),
+    ],
+    ids=str,
+)
+def test_ramps_that_make_no_sense_are_refused(change, error, message):
+    if "name" in change:
+        change = change | {"constants": {"learning_rate": 0.1}}
+    with pytest.raises(error, match=f"^ramp_range_test: {message}"):
+        ramp(**change)
+
+
+@pytest.mark.parametrize(
+    ("every", "message"),
+    [(0, "a positive integer, got 0"), (41, r"at most steps \(40\), got 41")],
+)
+def test_intervals_that_make_no_sense_are_refused(every, message):
+    with pytest.raises(ValueError, match=f"validate_every must be {message}"):
+        oc.ramp_range_test(TRAINABLE, DATA, DATA, steps=STEPS, validate_every=every)
