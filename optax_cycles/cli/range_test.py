@@ -26,8 +26,6 @@ from optax_cycles.range_test import (
     NoSuggestionError,
     parallel_range_test,
     ramp_range_test,
-    steep,
-    valley,
 )
 from optax_cycles.sweep.loop import Interrupted
 from optax_cycles.sweep.trainable import trainable
@@ -214,7 +212,7 @@ def _find(work: _Work) -> None:
             progress=work.reports["ramp"],
             **work.options,
         )
-    found.ask_ramp({"valley": valley, "steep": steep})
+    found.ask_ramp(("valley", "steep"))
     try:
         found.suggestion = found.parallel.suggest()
     except NoSuggestionError as refusal:

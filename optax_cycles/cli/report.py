@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from optax_cycles.range_test import (
     ParallelTest,
     RampTest,
     RangeSuggestion,
-    Suggestion,
 )
 from optax_cycles.sweep.result import SweepResult, versions
 
@@ -51,12 +50,12 @@ class Findings:
         finally:
             self.seconds[part] = time.perf_counter() - start
 
-    def ask_ramp(self, rules: Mapping[str, Callable[[Any, Any], Suggestion]]) -> None:
+    def ask_ramp(self, rules: Sequence[str]) -> None:
         """Take in what each rule says of the ramp."""
         assert self.ramp is not None
-        for name, rule in rules.items():
+        for name in rules:
             try:
-                values = [found.value for found in self.ramp.suggest(rule)]
+                values = [found.value for found in self.ramp.suggest(name)]
                 self.ramp_rules[name] = {
                     "values": values,
                     "median": float(np.median(values)),

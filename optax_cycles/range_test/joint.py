@@ -10,7 +10,7 @@ import numpy as np
 
 from optax_cycles import _checks
 from optax_cycles.range_test.neighbours import NEAR, RESAMPLES, WIDE
-from optax_cycles.range_test.noise import mean_and_error
+from optax_cycles.range_test.noise import error_of_luckiest, mean_and_error
 from optax_cycles.range_test.suggest import NoSuggestionError
 
 AT_ONCE = 50
@@ -129,7 +129,9 @@ def joint_best(
     averages = average(medians)
     least = np.unravel_index(np.argmin(averages), shape)
     if np.all(np.isfinite(start[least])):
-        _refuse_flat(start[least], losses[least])
+        with np.errstate(invalid="ignore"):  # Infinite before and after.
+            gains = (start - losses).reshape(-1, seeds)
+        _refuse_flat(gains, int(np.argmin(averages)))
     best = _inner_best(axes, losses, averages, least, choices)
     within = _within_noise(losses, best)
     moved = [n for n, a, b in zip(axes, best, least, strict=True) if a != b]
@@ -202,14 +204,15 @@ def _point(axes: Mapping[str, np.ndarray], place: tuple[Any, ...]) -> dict[str, 
     }
 
 
-def _refuse_flat(untrained: np.ndarray, losses: np.ndarray) -> None:
-    gain = (untrained - losses)[np.isfinite(losses)]
-    noise = mean_and_error(gain)[1] if len(gain) > 1 else 0.0
-    if not np.median(gain) > 2 * noise:
+def _refuse_flat(gains: np.ndarray, best: int) -> None:
+    noise = error_of_luckiest(gains, best) if gains.shape[1] > 1 else 0.0
+    gain = float(np.median(gains[best][np.isfinite(gains[best])]))
+    if not gain > noise:
         raise NoSuggestionError(
             "joint_best: no point improves on the untrained loss by more than noise "
-            f"(gain {np.median(gain):.3g}, standard error {noise:.3g}); train for more "
-            "steps, or look at the data and the loss"
+            f"(gain {gain:.3g}, the best of {len(gains)} points may gain {noise:.3g} "
+            "by chance); train for more steps or with more seeds, or look at the data "
+            "and the loss"
         )
 
 

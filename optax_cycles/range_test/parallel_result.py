@@ -26,7 +26,7 @@ from optax_cycles.range_test.question import (
 from optax_cycles.range_test.runs import updates_at
 from optax_cycles.range_test.stored import read_note
 from optax_cycles.range_test.suggest import NoSuggestionError
-from optax_cycles.range_test.tables import axes_rows, table
+from optax_cycles.range_test.tables import parallel_table
 from optax_cycles.sweep.result import SweepResult
 from optax_cycles.sweep.space import Axis
 
@@ -364,31 +364,7 @@ class ParallelTest:
 
     def _repr_html_(self) -> str:
         """A small table for notebooks: the axes, and the suggestion or why not."""
-        rows = [*axes_rows(self.axes), ("seeds", f"{self.seeds}")]
-        rows.append(("horizons", ", ".join(map(str, self.reached)) or "none"))
-        if self.reached:
-            rows.append(("diverged", f"{self.diverged().mean():.1%} of the members"))
-        try:
-            rows += self._suggestion_rows()
-        except NoSuggestionError as refusal:
-            rows.append(("no suggestion", str(refusal)))
-        return table(repr(self), rows)
-
-    def _suggestion_rows(self) -> list[tuple[str, str]]:
-        if len(self.over) > 1:
-            joint = self.joint()
-            best = ", ".join(f"{n} {value:.4g}" for n, value in joint.best.items())
-            return [("best", best), ("reason", joint.reason)]
-        found = self.suggest()
-        low, high = found.interval
-        return [
-            (
-                "base, best, peak",
-                f"{found.base:.4g}, {found.best:.4g}, {found.peak:.4g}",
-            ),
-            ("interval", f"{low:.4g} to {high:.4g}"),
-            ("reason", found.reason),
-        ]
+        return parallel_table(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all but final states to a netCDF file, which `SweepResult.load` reads

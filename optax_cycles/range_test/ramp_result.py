@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from optax_cycles import _checks
+from optax_cycles.range_test.compare import RuleComparison, compare_rules
 from optax_cycles.range_test.curve import smooth
-from optax_cycles.range_test.question import place_of
+from optax_cycles.range_test.question import ON, place_of
+from optax_cycles.range_test.rules import RULES
 from optax_cycles.range_test.stored import read_note
-from optax_cycles.range_test.suggest import Suggestion
-from optax_cycles.range_test.tables import axes_rows, table
+from optax_cycles.range_test.suggest import Rule, Suggestion
+from optax_cycles.range_test.tables import ramp_table
 from optax_cycles.sweep.result import SweepResult
 
 
@@ -101,7 +102,7 @@ class RampTest:
 
     def suggest(
         self,
-        rule: Callable[[Any, Any], Suggestion],
+        rule: str | Rule,
         *,
         at: Mapping[str, float] | None = None,
         on: str = "train",
@@ -109,12 +110,14 @@ class RampTest:
     ) -> list[Suggestion]:
         """What a rule says of each seed's curve.
 
-        The curve is the smoothed training loss. As in fastai, its first tenth, where
-        the average starts, and the last 5 points before it stopped, where it explodes,
-        are left out. The validation loss is neither smoothed nor trimmed.
+        The curve is the smoothed training loss, or the validation loss as it is. Values
+        that are not positive, which rules can't place on their logarithmic axis, are
+        left out.
 
         Args:
-          rule: a function `rule(values, losses) -> Suggestion`.
+          rule: a name in `oc.RULES`, which leave out the points that their libraries
+            leave out; or a function `rule(values, losses) -> Suggestion`, which is
+            given the whole curve.
           at: dict from each axis of `over` to one of its values.
           on: `"train"` or `"validation"`.
           beta: decay of the moving average.
@@ -125,43 +128,54 @@ class RampTest:
 
         Raises:
           NoSuggestionError: if the rule finds no answer for a seed.
-          ValueError: if too few points are left for the rule, or `at` is not a point of
-            the grid.
+          ValueError: if there is no such rule, or `at` is not a point of the grid.
         """
-        _checks.choice("suggest", "on", on, ("train", "validation"))
-        place = self._place(at or {})
-        if on == "validation":
-            curves = self.validation()[place]
-            return [rule(self.validated, losses) for losses in curves]
-        suggestions = []
-        for losses in self.smoothed(beta)[place]:
-            finite = np.isfinite(losses)
-            count = len(losses) if finite.all() else int(np.argmin(finite))
-            kept = slice(count // 10, max(count - 5, 0))
-            found = rule(self.values[kept], losses[kept])
-            suggestions.append(
-                dataclasses.replace(found, index=found.index + count // 10)
-            )
-        return suggestions
+        if isinstance(rule, str):
+            _checks.choice("suggest", "rule", rule, RULES)
+            rule = RULES[rule]
+        values, curves, first = self._curves("suggest", at, on, beta)
+        found = [rule(values, losses) for losses in curves]
+        return [dataclasses.replace(one, index=one.index + first) for one in found]
 
-    def _place(self, at: Mapping[str, float]) -> tuple[int, ...]:
+    def compare(
+        self,
+        rules: Mapping[str, Rule] = RULES,
+        *,
+        at: Mapping[str, float] | None = None,
+        on: str = "train",
+        beta: float = 0.98,
+    ) -> RuleComparison:
+        """What all rules say of all seeds' curves; see `compare_rules` and `suggest`.
+
+        Raises:
+          ValueError: as `compare_rules` and `suggest`.
+        """
+        values, curves, _ = self._curves("compare", at, on, beta)
+        return compare_rules(values, curves, rules)
+
+    def _curves(
+        self, function: str, at: Mapping[str, float] | None, on: str, beta: float
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Values, curves of the seeds, and how many points were left out before."""
+        _checks.choice(function, "on", on, ON)
+        place = self._place(function, at or {})
+        if on == "train":
+            values, curves = self.values, self.smoothed(beta)[place]
+        else:
+            values, curves = self.validated, self.validation()[place]
+        first = int(np.sum(values <= 0))
+        return values[first:], curves[:, first:], first
+
+    def _place(self, function: str, at: Mapping[str, float]) -> tuple[int, ...]:
         for name in (*at, *self.over):
             if name not in at or name not in self.over:
                 expected = f"a value for each of {list(self.over)}"
-                _checks.fail("suggest", "at", expected, dict(at))
+                _checks.fail(function, "at", expected, dict(at))
         return tuple(place_of(name, v, at[name]) for name, v in self.axes.items())
 
     def _repr_html_(self) -> str:
         """A small table for notebooks: what climbed, the axes, what became of them."""
-        climbed = f"{self.values[0]:.6g} to {self.values[-1]:.6g}"
-        rows = [(self.name, f"climbs, {climbed}")]
-        rows += [
-            (name, f"moves, {values[0]:.6g} to {values[-1]:.6g}")
-            for name, values in self.moving.items()
-        ]
-        rows += [*axes_rows(self.axes), ("seeds", f"{self.seeds}")]
-        rows.append(("diverged", f"{self.sweep.diverged.mean():.1%} of the runs"))
-        return table(repr(self), rows)
+        return ramp_table(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all but final states to a netCDF file, with the values at each `step`.

@@ -188,7 +188,7 @@ def _joined(
         complete=complete,
         seconds=_added([result.seconds for result in results]),
         measured=_labelled(results, batch_sizes(space)),
-        state=_joined_state(results, space, axis) if complete else None,
+        **_joined_states(results, space, axis),
     )
 
 
@@ -213,14 +213,26 @@ def _labelled(results: Sequence[SweepResult], sizes: np.ndarray) -> dict[str, fl
     }
 
 
-def _joined_state(results: Sequence[SweepResult], space: Space, axis: int) -> PyTree:
-    """All final states, in the order of the flattened axes of the whole space."""
-    if results[0].state is None:
-        return None
-    shape = results[0].space.shape
-
-    def joined(*leaves: Any) -> Any:
-        rows = [np.asarray(leaf).reshape(*shape, *leaf.shape[1:]) for leaf in leaves]
-        return np.stack(rows, axis).reshape(space.size, *leaves[0].shape[1:])
-
-    return jax.tree.map(joined, *[result.state for result in results])
+def _joined_states(
+    results: Sequence[SweepResult], space: Space, axis: int
+) -> dict[str, Any]:
+    """The final states that were kept, and the places of their members in the space."""
+    kept = [
+        (index, result.space.shape, result.state_members, result.state)
+        for index, result in enumerate(results)
+        if result.state_members is not None
+    ]
+    if not kept:
+        return {"state": None, "state_members": None}
+    places = []
+    for index, shape, known, _ in kept:
+        own = list(np.unravel_index(known, shape))
+        own.insert(axis, np.full_like(own[0], index))
+        places.append(np.ravel_multi_index(own, space.shape))
+    members = np.concatenate(places)
+    rows = np.argsort(members)
+    state = jax.tree.map(
+        lambda *leaves: np.concatenate(leaves)[rows],
+        *[state for *_, state in kept],
+    )
+    return {"state": state, "state_members": members[rows]}

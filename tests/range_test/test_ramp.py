@@ -133,8 +133,7 @@ def test_the_optimizer_starts_with_the_lowest_value():
     assert [float(value) for value in seen] == [0.25]
 
 
-def test_rules_see_each_seeds_curve_without_its_ends(watched):
-    """Without the first tenth and the last five updates before a run stopped."""
+def test_rules_see_each_seeds_whole_curve(watched):
     seen = []
 
     def rule(values, losses):
@@ -143,19 +142,45 @@ def test_rules_see_each_seeds_curve_without_its_ends(watched):
 
     suggestions = watched.suggest(rule, beta=0.5)
     assert len(suggestions) == len(seen) == 3
+    for curve, (values, losses) in zip(watched.smoothed(0.5), seen, strict=True):
+        np.testing.assert_array_equal(values, watched.values)
+        np.testing.assert_array_equal(losses, curve)
+    assert [found.index for found in suggestions] == [2, 2, 2]
+
+
+def test_a_rule_by_name_leaves_out_what_its_library_leaves_out(watched):
+    """fastai: a tenth of all points, and the last five before the run stopped."""
     smoothed = watched.smoothed(0.5)
-    for seed, (values, losses) in enumerate(seen):
-        count = watched.sweep.updates[seed]
-        kept = slice(count // 10, count - 5)
-        np.testing.assert_array_equal(values, watched.values[kept])
-        np.testing.assert_array_equal(losses, smoothed[seed, kept])
-        found = suggestions[seed]
-        assert found.index == 2 + count // 10
-        assert found.value == watched.values[found.index]
+    for name in ("valley", "steep"):
+        for seed, found in enumerate(watched.suggest(name, beta=0.5)):
+            kept = slice(STEPS // 10, watched.sweep.updates[seed] - 5)
+            rule = getattr(oc, name)
+            trimmed = rule(watched.values[kept], smoothed[seed, kept])
+            assert found.value == trimmed.value
+            assert found.index == trimmed.index + STEPS // 10
+    with pytest.raises(ValueError, match=r"suggest: rule must be one of .*'valley'"):
+        watched.suggest("valey")
+
+
+def test_rules_are_compared_on_the_same_curves(watched):
+    compared = watched.compare(beta=0.5)
+    assert compared["valley"].values == tuple(
+        found.value for found in watched.suggest("valley", beta=0.5)
+    )
+
+
+def test_values_that_are_not_positive_are_left_out():
+    """A linear ramp from 0: a logarithmic axis has no place for its first point."""
+    test = ramp(ramp="linear", low=0.0, high=1.0)
+    (found,) = test.suggest(
+        lambda v, losses: oc.Suggestion(v[3], 3, f"{losses[3]:.9g}")
+    )
+    assert (found.index, found.value) == (4, test.values[4])
+    assert found.reason == f"{test.smoothed()[0, 4]:.9g}"
 
 
 def test_rules_answer_within_the_fall_of_the_loss(watched):
-    for rule in (oc.valley, oc.steep):
+    for rule in ("valley", "steep"):
         for found in watched.suggest(rule, beta=0.5):
             assert 1e-3 < found.value < 2
             assert found.value == watched.values[found.index]
@@ -163,8 +188,10 @@ def test_rules_answer_within_the_fall_of_the_loss(watched):
 
 def test_a_run_that_is_too_short_for_a_rule_is_refused():
     test = ramp(steps=6, divergence=Divergence())
-    with pytest.raises(ValueError, match="valley: losses must be at least 3 losses"):
-        test.suggest(oc.valley)
+    with pytest.raises(
+        oc.NoSuggestionError, match="valley: losses must be at least 3 losses"
+    ):
+        test.suggest("valley")
 
 
 def test_nothing_of_the_callers_is_changed(free):
@@ -342,8 +369,8 @@ def test_a_rule_is_asked_at_a_point_of_the_grid_and_of_either_curve(cycling):
 
     for index, floor in enumerate([0.0, 1.0, 3.0]):
         found = cycling.suggest(first, at={"floor": floor})
-        assert [one.index for one in found] == [4, 4]
-        curve = cycling.smoothed()[index, :, 4]
+        assert [one.index for one in found] == [0, 0]
+        curve = cycling.smoothed()[index, :, 0]
         assert [one.reason for one in found] == [f"{loss:.9g}" for loss in curve]
         (one, _) = cycling.suggest(first, at={"floor": floor}, on="validation")
         assert one.value == cycling.values[14]
