@@ -226,7 +226,8 @@ def _carried_out(training: Training, measures: bool) -> SweepResult:
         stop = SweepError(message, record.result(complete=training.is_done))
         stop.__cause__ = error
     try:
-        training.save_rest()
+        if not isinstance(stop.__cause__, CheckpointError):
+            training.save_rest()
     except (Exception, KeyboardInterrupt) as error:
         stop.add_note(f"run: not all of it could be saved, {explained(error)}")
     raise stop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -72,9 +73,17 @@ def result_from(
     missing += [name for name in RESERVED if name not in dataset.variables]
     if missing:
         raise ValueError(f"{function}: the dataset has no {', '.join(missing)}")
+
+    def attribute(name: str, default: str = "") -> Any:
+        try:
+            return json.loads(dataset.attrs.get(name, default))
+        except ValueError as error:
+            text = f"{function}: the attribute {name!r} must be JSON, got {error}"
+            raise ValueError(text) from None
+
     axes = tuple(
         Axis(name, {h: dataset[h].to_numpy() for h in hparams})
-        for name, hparams in json.loads(dataset.attrs["axes"])
+        for name, hparams in attribute("axes")
     )
 
     def metrics(prefix: str) -> dict[str, np.ndarray]:
@@ -93,10 +102,10 @@ def result_from(
         status=dataset["status"].to_numpy(),
         updates=dataset["updates"].to_numpy(),
         complete=bool(dataset.attrs["complete"]),
-        seconds=json.loads(dataset.attrs["seconds"]),
+        seconds=attribute("seconds"),
         # Files from before it was measured don't have it.
-        measured=json.loads(dataset.attrs.get("measured", "{}")),
-        versions=json.loads(dataset.attrs["versions"]),
+        measured=attribute("measured", "{}"),
+        versions=attribute("versions"),
     )
 
 
@@ -112,13 +121,20 @@ def write(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> None:
     # A slash, common in the names of metrics, would make a group of the file.
     dataset = _replaced(dataset, "/", SLASH)
     checked = {str(n): {"fletcher32": True} for n, v in dataset.items() if v.size}
+    # Not to the disk at once: HDF5 crashes the process where that is full.
+    content = dataset.to_netcdf(engine="h5netcdf", encoding=checked)
     try:
-        dataset.to_netcdf(partial, engine="h5netcdf", encoding=checked)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
-    except Exception as error:
-        raise OSError(f"save: {path} can't be written, {explained(error)}") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"save: {path} can't be written ({reason})") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def read(path: str | os.PathLike[str]) -> xarray.Dataset:

@@ -193,7 +193,7 @@ class Training:
             # The others wait where this one failed.
             why = "many processes can't go on with fewer: give chunk="
         elif self.size == self.engine.placement.parts:
-            why = "fewer can't be trained on these devices"
+            why = "that is one for each device"
         elif piece.start > 0 and isinstance(self.batches, StreamBatches):
             why = "the batches can't be read again for fewer: give chunk="
         if why:

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 import optax_cycles as oc
+from optax_cycles.sweep import Engine
 from optax_cycles.sweep.training import Training
 
 
@@ -61,6 +62,23 @@ def refused(linear, folder):
     }
 
 
+def failed(linear):
+    """What this process is handed where an allocation fails on all of them."""
+    advance = Engine.advance
+
+    def limited(engine, members, segment):
+        if int(members.ident.addressable_data(0)[0]) >= 8:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return advance(engine, members, segment)
+
+    with mock.patch.object(Engine, "advance", limited):
+        try:
+            linear.sweep(chunk=4)
+        except oc.sweep.SweepError as error:
+            return {"said": str(error), "updates": error.result.updates.tolist()}
+    return None
+
+
 def saved(linear, folder):
     """One sweep that is saved after each segment, and the progress it reports."""
     seen = []
@@ -84,6 +102,7 @@ def main(*, process, processes, port, devices, folder, checkpoint=None, job):
     if job == "together":
         results = dict(together(linear))
         known["refused"] = refused(linear, folder)
+        known["failed"] = failed(linear) if processes > 1 else None
     else:
         result, known["seen"] = saved(linear, checkpoint)
         results = {"saved": result}

@@ -158,7 +158,16 @@ def test_the_final_states_are_kept_on_request(whole, full_batch):
     np.testing.assert_array_equal(
         whole.state["x"].reshape(5, 2)[:4], whole.validation["x"][:4, :, -1]
     )
-    assert full_batch.state is None
+    assert whole.state_members.tolist() == list(range(10))
+    assert full_batch.state is full_batch.state_members is None
+
+
+def test_the_best_members_state_is_that_of_a_training_of_its_own(whole):
+    best = whole.best()
+    alone = sweep(space={name: [value] for name, value in best.items()}, chunk=1)
+    state = whole.best_state()
+    np.testing.assert_array_equal(state["x"], alone.validation["x"][0, -1])
+    np.testing.assert_array_equal(whole.state_at(**best)["x"], state["x"])
 
 
 def test_progress_adds_up_to_all_updates_of_all_members():
@@ -184,7 +193,8 @@ def test_an_interrupted_sweep_hands_over_what_had_run(whole, horizons, tmp_path)
     assert isinstance(caught.value, KeyboardInterrupt)
     result = caught.value.result
     assert not result.complete
-    assert result.state is None
+    assert result.state_members.tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(result.state["x"], whole.state["x"][:4])
     assert result.updates.ravel().tolist() == [STEPS] * 4 + [4] * 4 + [0] * 2
     losses, expected = (r.train["loss"].reshape(10, STEPS) for r in (result, whole))
     np.testing.assert_array_equal(losses[:4], expected[:4])
@@ -199,6 +209,10 @@ def test_an_interrupted_sweep_hands_over_what_had_run(whole, horizons, tmp_path)
     assert result.best()["rate"] in RATES[:2]
     result.save(tmp_path / "sweep.nc")
     assert_same(oc.sweep.SweepResult.load(tmp_path / "sweep.nc"), result)
+    first = result.state_at(rate=RATES[0], seed=0)
+    np.testing.assert_array_equal(first["x"], whole.state["x"][0])
+    with pytest.raises(ValueError, match=r"state_at: the member .* had not finished"):
+        result.state_at(rate=RATES[4], seed=0)
 
 
 def test_a_sweep_may_be_interrupted_before_the_first_evaluation():
@@ -209,6 +223,8 @@ def test_a_sweep_may_be_interrupted_before_the_first_evaluation():
     with pytest.raises(Interrupted) as caught:
         sweep(segment=4, progress=stop)
     assert caught.value.result.validation == {}
+    with pytest.raises(ValueError, match="best: no validation metric was recorded"):
+        caught.value.result.best()
     assert caught.value.result.train["loss"].shape == (5, 2, STEPS)
 
 

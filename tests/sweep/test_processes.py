@@ -96,6 +96,15 @@ def test_a_sweep_without_process_0_cant_be_saved(two):
     assert second.startswith("run: checkpoint must be None where process 0, which")
 
 
+def test_where_an_allocation_fails_each_process_keeps_what_there_was(two):
+    for known in two[1]:
+        assert (
+            "4 members at a time don't fit into memory, and many"
+            in (known["failed"]["said"])
+        )
+        assert np.ravel(known["failed"]["updates"]).tolist() == [40] * 8 + [0] * 2
+
+
 def test_killed_processes_go_on_together_bit_for_bit(tmp_path):
     job = {"job": "saved", "checkpoint": str(tmp_path / "checkpoint")}
     killed = start(tmp_path / "two", 2, 2, **job)

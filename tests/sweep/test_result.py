@@ -44,116 +44,64 @@ def with_last(values):
     return make_result(validation={"loss": validation})
 
 
-def assert_same(one, other):
-    assert one.space.names == other.space.names
-    assert one.space.shape == other.space.shape
-    pairs = [(one.space.members(), other.space.members())]
-    pairs += [(one.train, other.train), (one.validation, other.validation)]
-    for these, those in pairs:
-        assert set(these) == set(those)
-        for name, array in these.items():
-            assert array.dtype == those[name].dtype
-            np.testing.assert_array_equal(array, those[name])
-    for name in ("horizons", "status", "updates"):
-        array = getattr(other, name)
-        assert getattr(one, name).dtype == array.dtype
-        np.testing.assert_array_equal(getattr(one, name), array)
-    for name in ("steps", "complete", "seconds", "versions"):
-        assert getattr(one, name) == getattr(other, name)
+STATE = {"x": np.arange(6.0, dtype=np.float32), "n": np.arange(12).reshape(6, 2)}
 
 
-def test_an_xarray_dataset_names_axes_and_hyperparameters():
+def with_state(**changes):
+    everyone = {"state": STATE, "state_members": np.arange(6)}
+    return make_result(**everyone | changes)
+
+
+def test_a_state_is_that_of_the_member_with_these_hyperparameters():
+    state = with_state().state_at(learning_rate=1.0, momentum=0.8, decay=0.5, seed=4)
+    assert float(state["x"]) == 3.0
+    assert state["n"].tolist() == [6, 7]
+    # Rate and momentum move together, and there is one decay.
+    assert float(with_state().state_at(learning_rate=10.0, seed=0)["x"]) == 4.0
+
+
+def test_the_best_state_is_that_of_the_best_member():
+    result = with_last([3.0, 2.0, NAN, 1.0, 5.0, INF])
+    result = dataclasses.replace(result, state=STATE, state_members=np.arange(6))
+    assert float(result.best_state()["x"]) == 3.0
+    assert float(result.best_state(mode="max")["x"]) == 4.0
+
+
+def test_states_of_some_members_are_found_by_the_members():
+    rows = {name: leaf[[1, 4]] for name, leaf in STATE.items()}
+    result = with_state(state=rows, state_members=np.array([1, 4]))
+    assert float(result.state_at(learning_rate=10.0, seed=0)["x"]) == 4.0
+    with pytest.raises(ValueError, match="'seed': 4} had not finished when the sweep"):
+        result.state_at(learning_rate=10.0, seed=4)
+
+
+@pytest.mark.parametrize(
+    ("hparams", "message"),
+    [
+        (
+            {"momenta": 1.0},
+            "state_at: a hyperparameter must be .*did you mean 'momentum",
+        ),
+        (
+            {"learning_rate": 0.9, "seed": 0},
+            r"learning_rate must be a value of the space, like \[0.1, 1.0, 10.0\]",
+        ),
+        ({"learning_rate": 1.0}, "2 members have .*: give seed too"),
+        ({"learning_rate": 1.0, "momentum": 0.9, "seed": 0}, "0 members have"),
+        ({}, "6 members have {}: give learning_rate, momentum, seed too"),
+    ],
+)
+def test_members_that_are_not_one_are_refused(hparams, message):
+    with pytest.raises(ValueError, match=message):
+        with_state().state_at(**hparams)
+
+
+def test_where_no_states_were_kept_it_is_said_how_they_are():
     result = make_result()
-    dataset = result.to_xarray()
-    assert dict(dataset.sizes) == {
-        "learning_rate+momentum": 3,
-        "decay": 1,
-        "seed": 2,
-        "step": 3,
-        "horizon": 3,
-    }
-    axes = ("learning_rate+momentum", "decay", "seed")
-    assert dataset["train_loss"].dims == (*axes, "step")
-    assert dataset["validation_accuracy"].dims == (*axes, "horizon")
-    assert dataset["status"].dims == dataset["updates"].dims == axes
-    assert dataset["learning_rate"].dims == ("learning_rate+momentum",)
-    assert dataset["learning_rate"].values.tolist() == RATES
-    assert dataset["momentum"].values.tolist() == MOMENTA
-    assert dataset["step"].values.tolist() == [0, 1, 2]
-    chosen = dataset["validation_loss"].sel(decay=0.5, seed=4, horizon=2)
-    np.testing.assert_array_equal(chosen, result.validation["loss"][:, 0, 1, 1])
-
-
-def test_a_saved_result_is_loaded_as_it_was(tmp_path):
-    result = make_result()
-    result.save(tmp_path / "sweep.nc")
-    assert_same(SweepResult.load(tmp_path / "sweep.nc"), result)
-    assert_same(SweepResult.load(str(tmp_path / "sweep.nc")), result)
-
-
-def test_a_result_may_be_incomplete_and_without_validation(tmp_path):
-    result = make_result(
-        complete=False, validation={}, horizons=np.array([], np.int64), train={}
-    )
-    result.save(tmp_path / "sweep.nc")
-    assert_same(SweepResult.load(tmp_path / "sweep.nc"), result)
-
-
-def test_any_netcdf_reader_can_read_a_saved_result(tmp_path):
-    import h5py
-
-    make_result().save(tmp_path / "sweep.nc")
-    with h5py.File(tmp_path / "sweep.nc") as file:
-        assert file["validation_loss"].shape == (3, 1, 2, 3)
-        assert "train_grad%2Fnorm" in file
-
-
-def test_a_foreign_file_is_refused_by_name(tmp_path):
-    foreign = make_result(train={}).to_xarray().assign_attrs(format="other/3")
-    foreign.to_netcdf(tmp_path / "foreign.nc", engine="h5netcdf")
-    with pytest.raises(
-        ValueError, match=r"load: .*foreign\.nc must hold 'optax_cycles.*'other/3'"
-    ):
-        SweepResult.load(tmp_path / "foreign.nc")
-    (tmp_path / "text.nc").write_text("not a netCDF file")
-    with pytest.raises(OSError, match="file signature not found"):
-        SweepResult.load(tmp_path / "text.nc")
-    with pytest.raises(FileNotFoundError):
-        SweepResult.load(tmp_path / "missing.nc")
-
-
-def test_a_foreign_dataset_is_refused():
-    dataset = make_result().to_xarray().drop_attrs()
-    with pytest.raises(ValueError, match="from_xarray: format must be 'optax_cycles"):
-        SweepResult.from_xarray(dataset)
-
-
-def test_a_dataframe_has_a_row_for_each_member_and_horizon():
-    result = make_result()
-    frame = result.to_dataframe()
-    assert len(frame) == 3 * 1 * 2 * 3
-    assert {"learning_rate", "momentum", "decay", "seed", "horizon"} <= set(frame)
-    assert not [name for name in frame if name.startswith("train_")]
-    for i, rate in enumerate(RATES):
-        for j, seed in enumerate(SEEDS):
-            for k, horizon in enumerate(HORIZONS):
-                here = frame[
-                    (frame.learning_rate == rate)
-                    & (frame.seed == seed)
-                    & (frame.horizon == horizon)
-                ]
-                assert here.momentum.tolist() == [MOMENTA[i]]
-                assert here.status.tolist() == [result.status[i, 0, j]]
-                np.testing.assert_array_equal(
-                    here.validation_loss, [result.validation["loss"][i, 0, j, k]]
-                )
-
-
-def test_a_dataframe_without_validation_has_a_row_for_each_member():
-    result = make_result(validation={}, horizons=np.array([], np.int64))
-    frame = result.to_dataframe()
-    assert len(frame) == 6
-    assert frame["updates"].tolist() == [3, 3, 3, 3, 3, 2]
+    with pytest.raises(ValueError, match=r"best_state: .*run\(keep_state=True\) keeps"):
+        result.best_state()
+    with pytest.raises(ValueError, match=r"state_at: .*run\(keep_state=True\) keeps"):
+        result.state_at(learning_rate=1.0, seed=0)
 
 
 def test_diverged_members_are_marked():

@@ -96,27 +96,6 @@ def test_chunks_that_are_done_stay_when_memory_runs_out(whole, monkeypatch):
     assert begun.count(0) == 1
 
 
-def test_other_errors_of_the_device_are_not_retried(monkeypatch):
-    def broken(engine, members, segment):
-        raise jax.errors.JaxRuntimeError("INTERNAL: broken")
-
-    monkeypatch.setattr(Engine, "advance", broken)
-    with pytest.raises(jax.errors.JaxRuntimeError, match="broken"):
-        sweep()
-
-
-def test_a_smallest_chunk_that_does_not_fit_is_an_error(monkeypatch):
-    def full(engine, members, segment):
-        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-
-    monkeypatch.setattr(Engine, "advance", full)
-    with (
-        pytest.warns(UserWarning, match="don't fit into memory"),
-        pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"),
-    ):
-        sweep()
-
-
 def test_free_memory_of_the_machine_is_shared_by_its_devices():
     devices = tuple(jax.devices("cpu")[:2])
     both, one = memory_module.bytes_free(devices), memory_module.bytes_free(devices[:1])
