@@ -90,6 +90,29 @@ def test_one_program_serves_the_whole_grid(test_, engines):
     assert engine.compiles == {"init": 1, "advance": 1, "evaluate": 1}
 
 
+def test_programs_are_kept_for_the_next_test_of_the_same_trainable(monkeypatch):
+    built = []
+
+    def build(*args, **options):
+        built.append(oc.sweep.build(*args, **options))
+        return built[-1]
+
+    monkeypatch.setattr(loop_module, "build", build)
+    train = oc.trainable(problem(), heavy_ball)
+    for rates in ([0.01, 0.02, 0.03], [0.02, 0.03, 0.04]):
+        oc.parallel_range_test(
+            train,
+            DATA,
+            DATA,
+            over={"learning_rate": rates, "momentum": [0.0, 0.9]},
+            steps=3,
+            seeds=1,
+            batch_size=3,
+        )
+    (engine,) = built
+    assert engine.compiles == {"init": 1, "advance": 1, "evaluate": 1}
+
+
 def test_losses_are_those_of_the_same_training_in_numpy(test_):
     state = oc.trainable(problem(), heavy_ball).init
     for seed in range(2):

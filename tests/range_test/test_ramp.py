@@ -1,5 +1,7 @@
 """Ramps of members that record the hyperparameter they were given."""
 
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,8 @@ import pytest
 import optax_cycles as oc
 from optax_cycles.range_test.ramp import exponential, ramped
 from optax_cycles.sweep import Divergence, Interrupted, Status
+
+loop_module = importlib.import_module("optax_cycles.sweep.loop")
 
 DATA = np.arange(6, dtype=np.float32)
 LOW, HIGH, STEPS = 1e-5, 100.0, 40
@@ -306,8 +310,25 @@ def test_update_i_of_n_of_a_linear_ramp_uses_low_plus_its_share_of_the_way():
 
 
 @pytest.fixture(scope="module")
-def cycling():
-    """Momentum falls while the rate climbs, for two floors of the loss."""
+def engines():
+    """The engines that the fixture below was run with."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def cycling(engines):
+    """Momentum falls while the rate climbs, for three floors of the loss."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def build(*args, **options):
+            engines.append(oc.sweep.build(*args, **options))
+            return engines[-1]
+
+        patch.setattr(loop_module, "build", build)
+        return climb_and_fall()
+
+
+def climb_and_fall():
     model = oc.Trainable(init, floored, lambda state, batch: {"loss": state["x"] ** 2})
     return oc.ramp_range_test(
         model,
@@ -328,6 +349,11 @@ def cycling():
 def floored(state, hparams, batch, key):
     state, metrics = step(state, hparams, batch, key)
     return state, metrics | {"loss": metrics["loss"] + hparams["floor"]}
+
+
+def test_a_grid_of_ramps_is_one_program(cycling, engines):
+    (engine,) = engines
+    assert engine.compiles == {"init": 1, "advance": 1, "evaluate": 1}
 
 
 def test_another_hyperparameter_may_fall_meanwhile(cycling):

@@ -230,3 +230,26 @@ def test_models_of_flax_go_on_with_their_statistics_and_slots():
     train = started_from(oc.trainable(problem, adam), snapshot)
     begun = train.init(KEY, HPARAMS)
     assert_equal(begun, snapshot)
+
+
+def test_nnx_models_go_on_with_their_statistics():
+    nnx = pytest.importorskip("flax.nnx")
+
+    class Model(nnx.Module):
+        def __init__(self, rngs):
+            self.norm = nnx.BatchNorm(4, rngs=rngs)
+            self.dropout = nnx.Dropout(0.5, rngs=rngs)
+            self.out = nnx.Linear(4, 1, rngs=rngs)
+
+        def __call__(self, x):
+            return self.out(self.dropout(self.norm(x)))
+
+    problem = oc.problem_from_nnx(Model, lambda outputs, batch: jnp.mean(outputs**2))
+    model = Model(nnx.Rngs(5))
+    model(DATA[:8])  # moves the statistics
+    _, params, _, rest = nnx.split(model, nnx.Param, nnx.RngState, ...)
+    params, rest = nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
+    train = started_from(oc.trainable(problem, adam), (params, rest))
+    begun = train.init(KEY, HPARAMS)
+    assert_equal((begun.params, begun.model_state), (params, rest))
+    assert np.any(begun.model_state["norm"]["mean"] != 0)
