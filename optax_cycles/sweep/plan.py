@@ -53,5 +53,14 @@ def plan(
 
 
 def chunks_of(idents: np.ndarray, size: int) -> list[np.ndarray]:
-    """Members in chunks of at most `size`."""
-    return [idents[start : start + size] for start in range(0, len(idents), size)]
+    """Members in chunks of at most `size`, and of equal sizes but for one member."""
+    return np.array_split(idents, -(-len(idents) // size)) if len(idents) else []
+
+
+def dealt(idents: np.ndarray, parts: int) -> np.ndarray:
+    """The members of a chunk, dealt out to each part of the devices in turn.
+
+    Neighbours in a space, large learning rates say, often stop together; then no part
+    has nothing left to do while another has everything.
+    """
+    return np.concatenate([idents[part::parts] for part in range(parts)])

@@ -19,7 +19,7 @@ from optax_cycles.sweep.engine import Engine
 from optax_cycles.sweep.interrupts import held_back
 from optax_cycles.sweep.members import Status
 from optax_cycles.sweep.memory import USABLE, bytes_free, is_out_of_memory
-from optax_cycles.sweep.plan import Piece, chunks_of, plan
+from optax_cycles.sweep.plan import Piece, chunks_of, dealt, plan
 from optax_cycles.sweep.record import Record, Timed, on_host
 from optax_cycles.sweep.saving import Lane, lay_out_as, restore, saved_from
 from optax_cycles.sweep.streams import StreamBatches
@@ -82,8 +82,8 @@ class Training:
         """Divide the members into chunks of `size`; the first `done` chunks stay."""
         kept = self.chunks[:done]
         left = np.arange(sum(map(len, kept)), self.record.space.size)
-        size = min(size, self.record.space.size)
-        self.lay_out(kept + chunks_of(left, size), size)
+        new = chunks_of(left, size)
+        self.lay_out(kept + new, max(map(len, new)))
 
     def _back_to(self, chunk: int) -> None:
         """Forget what the chunks from this one on have done."""
@@ -244,7 +244,7 @@ class Training:
             lane.members = jax.tree.map(on_host, lane.members)
 
     def _start(self, chunk: int) -> Lane:
-        idents = self.chunks[chunk]
+        idents = dealt(self.chunks[chunk], self.engine.placement.parts)
         hparams = {name: values[idents] for name, values in self.hparams.items()}
         with Timed(self.record.seconds, "init"):
             members = self.engine.init(
