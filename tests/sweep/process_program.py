@@ -64,16 +64,17 @@ def refused(linear, folder):
 
 def failed(linear):
     """What this process is handed where an allocation fails on all of them."""
-    advance = Engine.advance
+    advance, calls = Engine.advance, itertools.count()
 
     def limited(engine, members, segment):
-        if int(members.ident.addressable_data(0)[0]) >= 8:
+        # Two chunks of four members have made their four segments of ten updates.
+        if next(calls) == 8:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
         return advance(engine, members, segment)
 
     with mock.patch.object(Engine, "advance", limited):
         try:
-            linear.sweep(chunk=4)
+            linear.sweep(chunk=4, segment=10)
         except oc.sweep.SweepError as error:
             return {"said": str(error), "updates": error.result.updates.tolist()}
     return None
