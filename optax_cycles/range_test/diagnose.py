@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from optax_cycles import _checks
+from optax_cycles.range_test.changes import (
+    Mean,
+    argmin_smooth,
+    change,
+    gain_from_first,
+    gap_at_end,
+    in_tail,
+    lowest_of_others,
+    trend_of_tail,
+)
 from optax_cycles.range_test.suggest import NoSuggestionError
 
 Verdict: TypeAlias = Literal["underfitting", "balanced", "overfitting", "unstable"]
 FEWEST = 9
-TAIL = 2 / 3
-CHANCE = 0.05
-ERRORS = 2.0
+HALF = 0.5
 ADVICE: dict[Verdict, str] = {
     "underfitting": "train for more updates, raise the learning rate, or regularise "
     "less (weight decay, dropout)",
@@ -45,7 +52,7 @@ class Diagnosis:
         seeds; None without training losses.
       gap: validation loss minus training loss at the end, mean over seeds; None
         without training losses.
-      gap_error: its error; None without training losses or with one seed.
+      gap_error: its error; None without training losses.
     """
 
     verdict: Verdict
@@ -61,14 +68,6 @@ class Diagnosis:
     gap_error: float | None
 
 
-class _Mean(NamedTuple):
-    value: float
-    error: float
-
-    def above(self, least: float) -> bool:
-        return self.value > max(least, ERRORS * self.error)
-
-
 def diagnose(
     steps: Any, validation: Any, train: Any = None, *, tolerance: float = 0.02
 ) -> Diagnosis:
@@ -78,9 +77,12 @@ def diagnose(
     the range (largest minus least) of the median validation loss over seeds:
 
     - **overfitting**: the loss at the end is above that at its lowest by more than
-      `tolerance` R and by more than two standard errors;
-    - **unstable**: so it is, and the training loss rises as well from there to the end,
-      by more than `tolerance` of its own range and two standard errors;
+      `tolerance` R and by more than two standard errors; or it is above the training
+      loss by more than half of what that has fallen, and two standard errors: most of
+      what was learned does not carry over, even if nothing turns up;
+    - **unstable**: the loss has risen so, and the training loss has risen as well from
+      there to the end, by more than `tolerance` of its own range and two standard
+      errors;
     - **underfitting**: the line fitted to the last third of the updates falls by more
       than `tolerance` R and by more than two standard errors over that third;
     - **balanced**: neither.
@@ -95,8 +97,8 @@ def diagnose(
     Args:
       steps: `[evaluations]`, increasing: the updates made before each evaluation.
       validation: `[seeds, evaluations]` or `[evaluations]`, the validation loss.
-      train: the training loss, of the same shape; without it, instability can't be
-        told from overfitting.
+      train: the training loss, of the same shape and in the same units; without it,
+        instability can't be told from overfitting, and a gap can't be seen.
       tolerance: share of the range, in (0, 1), that counts as a change.
 
     Returns:
@@ -131,31 +133,42 @@ def diagnose(
             "diagnose: the validation loss does not change; look at the data and the "
             "loss, or raise the learning rate"
         )
-    places = _lowest(validation)
-    rise = _change(validation, places)
-    gain = _gain(validation, places)
-    trend = _trend(steps, validation)
-    train_change = None if train is None else _change(train, places)
+    places = lowest_of_others(validation)
+    rise = change(validation, places)
+    gain = gain_from_first(validation, places)
+    trend = trend_of_tail(steps, validation)
+    train_change = gap = None
+    rose_too = apart = False
+    if train is not None:
+        train_change, gap = change(train, places), gap_at_end(validation, train)
+        middle = np.median(train, axis=0)
+        rose_too = train_change.above(tolerance * float(np.ptp(middle)))
+        apart = gap.above(HALF * float(middle[0] - middle.min()))
     verdict: Verdict = "balanced"
     if rise.above(level):
-        verdict = "overfitting"
         _refuse_unexplained(gain, train)
-        if train is not None and train_change is not None:
-            moved = tolerance * float(np.ptp(np.median(train, axis=0)))
-            verdict = "unstable" if train_change.above(moved) else verdict
+        verdict = "unstable" if rose_too else "overfitting"
+    elif apart:
+        verdict = "overfitting"
     elif not gain.above(0.0):
         raise NoSuggestionError(
             "diagnose: the validation loss never falls by more than noise (it gains "
             f"{gain.value:.3g}, standard error {gain.error:.3g}); train for more "
             "updates or raise the learning rate"
         )
-    elif _Mean(-trend.value, trend.error).above(level):
+    elif Mean(-trend.value, trend.error).above(level):
         verdict = "underfitting"
-    turn = int(steps[_argmin_smooth(np.median(validation, axis=0))])
-    gap = None if train is None else _gap(validation, train)
+    turn = int(steps[argmin_smooth(np.median(validation, axis=0))])
     return Diagnosis(
         verdict=verdict,
-        reason=_reason(trend, rise, turn, train_change, level),
+        reason=_reason(
+            trend=trend,
+            rise=rise,
+            turn=turn,
+            train_change=train_change,
+            gap=gap,
+            level=level,
+        ),
         advice=ADVICE[verdict],
         trend=trend.value,
         trend_error=trend.error,
@@ -164,7 +177,7 @@ def diagnose(
         turn=turn,
         train_change=None if train_change is None else train_change.value,
         gap=None if gap is None else gap.value,
-        gap_error=None if gap is None or math.isnan(gap.error) else gap.error,
+        gap_error=None if gap is None else gap.error,
     )
 
 
@@ -184,7 +197,7 @@ def _check(
         _checks.fail("diagnose", "steps", expected, len(steps))
     if not np.all(np.isfinite(steps)) or np.any(np.diff(steps) <= 0):
         _checks.fail("diagnose", "steps", "increasing", steps)
-    if _in_tail(steps).sum() < 3:
+    if in_tail(steps).sum() < 3:
         expected = "at least 3 evaluations in the last third of the updates"
         _checks.fail("diagnose", "steps", expected, steps)
     if train is not None:
@@ -204,101 +217,7 @@ def _check(
     return steps, validation[order], None if train is None else train[order]
 
 
-def _in_tail(steps: np.ndarray) -> np.ndarray:
-    """The evaluations in the last third of the updates."""
-    last: np.ndarray = steps >= steps[0] + TAIL * (steps[-1] - steps[0])
-    return last
-
-
-def _width(losses: np.ndarray) -> int:
-    return max(1, losses.shape[-1] // 10)
-
-
-def _around(losses: np.ndarray, place: int) -> float:
-    """The mean over a tenth of the evaluations, within the curve, around a place."""
-    width = _width(losses)
-    first = min(max(place - width // 2, 0), len(losses) - width)
-    return float(losses[first : first + width].mean())
-
-
-def _argmin_smooth(losses: np.ndarray) -> int:
-    return int(np.argmin([_around(losses, place) for place in range(len(losses))]))
-
-
-def _lowest(validation: np.ndarray) -> list[int]:
-    """For each seed, where the median loss of the others is lowest."""
-    if len(validation) == 1:
-        return [_argmin_smooth(validation[0])]
-    others = [np.delete(validation, seed, axis=0) for seed in range(len(validation))]
-    return [_argmin_smooth(np.median(rest, axis=0)) for rest in others]
-
-
-def _change(losses: np.ndarray, places: list[int]) -> _Mean:
-    """The losses at the end minus those at one place of each seed."""
-    last = losses.shape[1] - 1
-    pairs = zip(losses, places, strict=True)
-    return _difference(
-        losses, [_around(row, last) - _around(row, place) for row, place in pairs]
-    )
-
-
-def _gain(losses: np.ndarray, places: list[int]) -> _Mean:
-    """The first losses minus those at one place of each seed."""
-    pairs = zip(losses, places, strict=True)
-    gains = [row[0] - _around(row, place) for row, place in pairs]
-    return _difference(losses, gains, evaluations=1)
-
-
-def _difference(
-    losses: np.ndarray, differences: list[float], evaluations: int | None = None
-) -> _Mean:
-    """The mean of differences of two places of each seed, and its error.
-
-    `evaluations` are averaged at a place, a tenth of all by default.
-    """
-    count = (evaluations or _width(losses)) * len(losses)
-    explained = _scatter(losses) * math.sqrt(2 / count)
-    if len(losses) == 1:
-        # The lowest of n places is low by sqrt(2 log(n / p)) deviations at most.
-        lucky = math.sqrt(2 * math.log(losses.shape[1] / CHANCE)) / ERRORS
-        return _Mean(differences[0], explained * lucky)
-    return _mean(np.array(differences), explained)
-
-
-def _mean(numbers: np.ndarray, least_error: float) -> _Mean:
-    """Mean and standard error over seeds."""
-    error = float(numbers.std(ddof=1)) / math.sqrt(len(numbers))
-    return _Mean(float(numbers.mean()), max(error, least_error))
-
-
-def _scatter(losses: np.ndarray) -> float:
-    """The standard deviation of one evaluation about its neighbours' mean."""
-    bends = losses[:, 1:-1] - (losses[:, :-2] + losses[:, 2:]) / 2
-    return float(np.median(np.abs(bends))) / 0.6745 / math.sqrt(1.5)
-
-
-def _trend(steps: np.ndarray, validation: np.ndarray) -> _Mean:
-    """The change over the last third of the updates by a least-squares line."""
-    tail = _in_tail(steps)
-    third = (1 - TAIL) * (steps[-1] - steps[0])
-    places = (steps[tail] - steps[tail].mean()) / third
-    spread = float(places @ places)
-    slopes = validation[:, tail] @ places / spread
-    explained = _scatter(validation) / math.sqrt(spread * len(slopes))
-    if len(slopes) == 1:
-        return _Mean(float(slopes[0]), explained)
-    return _mean(slopes, explained)
-
-
-def _gap(validation: np.ndarray, train: np.ndarray) -> _Mean:
-    last = validation.shape[1] - 1
-    gaps = np.array([_around(row, last) for row in validation - train])
-    if len(gaps) == 1:
-        return _Mean(float(gaps[0]), math.nan)
-    return _mean(gaps, 0.0)
-
-
-def _refuse_unexplained(gain: _Mean, train: np.ndarray | None) -> None:
+def _refuse_unexplained(gain: Mean, train: np.ndarray | None) -> None:
     if train is None and not gain.above(0.0):
         raise NoSuggestionError(
             "diagnose: the validation loss rises from the first evaluation on, which "
@@ -307,7 +226,13 @@ def _refuse_unexplained(gain: _Mean, train: np.ndarray | None) -> None:
 
 
 def _reason(
-    trend: _Mean, rise: _Mean, turn: int, train_change: _Mean | None, level: float
+    *,
+    trend: Mean,
+    rise: Mean,
+    turn: int,
+    train_change: Mean | None,
+    gap: Mean | None,
+    level: float,
 ) -> str:
     parts = [
         f"the validation loss is lowest at update {turn} and changes by "
@@ -316,7 +241,7 @@ def _reason(
         f"{trend.error:.2g})",
         f"less than {level:.2g} counts as level",
     ]
-    if train_change is not None:
-        train = f"the training loss changes by {train_change.value:+.3g} from there on"
-        parts.insert(1, train)
+    if train_change is not None and gap is not None:
+        change = f"the training loss changes by {train_change.value:+.3g} from there on"
+        parts.insert(1, f"{change} and ends {gap.value:.3g} below")
     return "; ".join(parts)

@@ -209,6 +209,8 @@ def test_any_finite_loss_improves_on_an_infinite_one():
     [
         (VALUES, LOSSES[:, 0], {}, r"values and losses must be shaped \[values\] and"),
         (VALUES[:4], LOSSES, {}, r"values and losses must be shaped \[values\] and"),
+        (VALUES, LOSSES[:, :0], {}, r"values and losses must be .*with one seed or mo"),
+        ([*VALUES[:4], INF], LOSSES, {}, "values must be .*all finite"),
         ([1.0, 2.0], LOSSES[:2], {}, "values must be at least 3 increasing numbers"),
         (VALUES[::-1], LOSSES, {}, "values must be at least 3 increasing numbers"),
         (VALUES, LOSSES, {"max_diverged": 1.0}, "max_diverged must be a finite numb"),
@@ -338,3 +340,112 @@ def test_diverged_must_have_the_shape_of_losses(shape):
 def test_values_must_be_numbers():
     with pytest.raises(ValueError, match="values must be at least 3 increasing"):
         parallel_best([1.0, np.nan, 3.0], np.ones((3, 2)))
+
+
+def test_strengths_are_the_ends_and_the_middle_of_what_is_within_noise():
+    losses = np.tile(LOSSES[2] + [0.3, 0.1, -0.1], (5, 1))
+    losses[0], losses[2] = 3.0, LOSSES[2] - 0.01
+    found = parallel_best(VALUES, losses, untrained=3.2)
+    assert found.within_noise == (0.01, 0.1, 1.0, 10.0)
+    assert found.best == 0.1
+    # Logarithms -2, -1 and 1 at 0, 1/2 and 1; the nearest of -2, -1, 0, 1.
+    places = {0.0: 0.01, 0.2: 0.01, 0.3: 0.1, 0.5: 0.1, 0.6: 0.1, 0.7: 1.0, 1.0: 10.0}
+    assert {strength: found.at(strength) for strength in places} == places
+    named = [found.at(name) for name in ("cautious", "balanced", "bold")]
+    assert named == [found.within_noise[0], found.best, found.peak]
+
+
+def test_every_strength_is_the_best_where_the_seeds_can_tell():
+    found = parallel_best(VALUES, LOSSES, untrained=3.2)
+    assert {found.at(strength) for strength in np.linspace(0, 1, 11)} == {found.best}
+
+
+def test_strengths_of_values_that_are_not_positive_move_in_the_value():
+    losses = np.array([[9.0], [1.0], [1.0], [1.0], [1.0], [9.0]])
+    found = parallel_best([-4.0, -1.0, 0.0, 1.0, 2.0, 4.0], losses)
+    assert (found.best, found.peak) == (-1.0, 2.0)
+    assert found.at(0.5) == -1.0
+    # From -1 at 1/2 to 2 at 1: .8 at .8, of which 1 is the nearest.
+    assert found.at(0.8) == 1.0
+
+
+@given(tables(), st.lists(st.floats(0, 1), min_size=2, max_size=5))
+def test_a_bolder_choice_is_never_smaller_and_always_within_noise(losses, strengths):
+    try:
+        found = parallel_best(np.arange(1.0, len(losses) + 1), losses)
+    except oc.NoSuggestionError:
+        return
+    chosen = [found.at(strength) for strength in sorted(strengths)]
+    assert chosen == sorted(chosen)
+    assert set(chosen) <= set(found.within_noise)
+
+
+@pytest.mark.parametrize(
+    ("strength", "error", "message"),
+    [
+        (
+            1.5,
+            ValueError,
+            "at: strength must be a finite number >= 0 and <= 1, got 1.5",
+        ),
+        (NAN, ValueError, "at: strength must be a finite number"),
+        ("brave", ValueError, "at: strength must be one of balanced, bold, cautious"),
+        (None, TypeError, "at: strength must be a finite number"),
+    ],
+)
+def test_a_strength_is_a_share_or_a_name(strength, error, message):
+    with pytest.raises(error, match=f"^{message}"):
+        parallel_best(VALUES, LOSSES).at(strength)
+
+
+@pytest.mark.parametrize("values", [9, 64])
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+def test_what_has_learned_nothing_is_rarely_answered(values, seeds):
+    """One test in 20 at most, of which some are refused for their edges.
+
+    Of 60 tests 20 % would be 12; 8 or more happen to a share of .05 once in 100 times.
+    """
+    answered = 0
+    for repeat in range(60):
+        rng = np.random.default_rng(repeat)
+        start = 2.3 + 0.05 * rng.normal(size=seeds)
+        losses = start + 0.02 * rng.normal(size=(values, seeds))
+        start = np.broadcast_to(start, losses.shape)
+        try:
+            parallel_best(np.geomspace(1e-5, 10, values), losses, untrained=start)
+        except oc.NoSuggestionError:
+            continue
+        answered += 1
+    assert answered < 8
+
+
+def test_the_best_of_many_must_gain_more_than_luck():
+    """Standard error 1/100 each; sqrt(2 log(20 m)) of them are .0296 and .0378.
+
+    The median of variances of 7 numbers stands for a mean that is 1.12 times as large:
+    1.06 times the error.
+    """
+    wiggle = np.array([-1.0, 0.0, 1.0, -1.0, 0.0, 1.0, 0.0]) * 0.01 * 7**0.5
+    wiggle *= 0.01 * 7**0.5 / wiggle.std(ddof=1)
+    for count, luck in ((4, 0.0296), (64, 0.0378)):
+        for gain, enough in ((luck, False), (1.1 * luck, True)):
+            losses = np.full((count, 7), 2.0) + wiggle
+            losses[count // 2] -= gain
+            values = np.linspace(1.0, 2.0, count)
+            if enough:
+                found = parallel_best(values, losses, untrained=2.0)
+                assert found.best == values[count // 2]
+                continue
+            with pytest.raises(oc.NoSuggestionError, match="by more than noise"):
+                parallel_best(values, losses, untrained=2.0)
+
+
+def test_a_range_that_cuts_off_what_is_within_noise_says_so():
+    losses = np.tile([1.1, 1.2, 1.3], (4, 1))
+    losses[1] -= 0.05
+    losses[0] += [0.3, -0.1, 0.1]
+    losses[2:] += [[0.3, -0.1, 0.1], [0.2, -0.2, 0.1]]
+    reason = parallel_best([1.0, 2.0, 4.0, 8.0], losses).reason
+    assert "the first value: lower the start" in reason
+    assert "the last value: raise the end" in reason
+    assert "range to see more" not in parallel_best(VALUES, LOSSES).reason

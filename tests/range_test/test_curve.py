@@ -97,6 +97,45 @@ def test_a_curve_ends_before_its_first_loss_that_is_not_finite(bad):
     curve = check_curve("f", [1, 2, 3, 4], [5.0, 4.0, bad, 3.0], minimum=2)
     assert curve.values.tolist() == [1.0, 2.0]
     assert curve.losses.tolist() == [5.0, 4.0]
+    assert curve.worsens
+
+
+def test_points_are_left_out_before_the_first_loss_that_is_not_finite():
+    values, losses = np.arange(1.0, 21), np.arange(20.0)[::-1].copy()
+    losses[18:] = NAN
+    curve = check_curve("f", values, losses, minimum=1, skip_start=None, skip_end=3)
+    assert curve.values.tolist() == values[2:15].tolist()
+    assert curve.losses.tolist() == losses[2:15].tolist()
+    assert curve.start == 2
+
+
+@pytest.mark.parametrize(
+    ("losses", "skip_end", "worsens"),
+    [
+        ([3.0, 2.0, 1.0], 0, False),
+        ([3.0, 2.0, 1.0], 1, False),
+        ([3.0, 2.0, 5.0], 1, True),
+        ([3.0, 2.0, 5.0, 1.0], 2, True),
+        ([3.0, 2.0, NAN], 0, True),
+        ([3.0, 2.0, 1.0, INF], 1, True),
+    ],
+)
+def test_a_curve_knows_whether_it_worsens_after_its_end(losses, skip_end, worsens):
+    values = np.arange(1.0, len(losses) + 1)
+    curve = check_curve("f", values, losses, minimum=1, skip_end=skip_end)
+    assert curve.worsens is worsens
+
+
+@pytest.mark.parametrize(
+    ("skips", "kept"), [((0, 0), 4), ((2, 1), 1), ((3, 2), 0), ((9, 9), 0)]
+)
+def test_too_few_points_are_a_missing_answer_that_counts_them(skips, kept):
+    values, losses = [1.0, 2.0, 3.0, 4.0, 5.0], [5.0, 4.0, 3.0, 2.0, NAN]
+    options = {"skip_start": skips[0], "skip_end": skips[1]}
+    check_curve("f", values, losses, minimum=kept, **options)
+    where = f" after {skips[0]} and before {skips[1]} that" if any(skips) else ", got 4"
+    with pytest.raises(oc.NoSuggestionError, match=f"^f: losses must be .*{where}"):
+        check_curve("f", values, losses, minimum=kept + 1, **options)
 
 
 @pytest.mark.parametrize(
