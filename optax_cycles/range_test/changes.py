@@ -13,10 +13,13 @@ ERRORS = 2.0
 
 
 class Mean(NamedTuple):
+    """A mean over seeds and its standard error."""
+
     value: float
     error: float
 
     def above(self, least: float) -> bool:
+        """Whether it is above `least` and more than two standard errors above 0."""
         return self.value > max(least, ERRORS * self.error)
 
 
@@ -38,6 +41,7 @@ def _around(losses: np.ndarray, place: int) -> float:
 
 
 def argmin_smooth(losses: np.ndarray) -> int:
+    """The place around which the losses are lowest."""
     return int(np.argmin([_around(losses, place) for place in range(len(losses))]))
 
 
@@ -106,6 +110,7 @@ def trend_of_tail(steps: np.ndarray, validation: np.ndarray) -> Mean:
 
 
 def gap_at_end(validation: np.ndarray, train: np.ndarray) -> Mean:
+    """The validation losses minus the training losses at the end."""
     apart = validation - train
     last = apart.shape[1] - 1
     gaps = np.array([_around(row, last) for row in apart])

@@ -179,16 +179,10 @@ def test_wrong_arguments_are_refused(steps, validation, options, message):
         oc.diagnose(steps, validation, **options)
 
 
-def train_digits(examples, steps, rate, wrong=0.0):
-    """Validation and mean training loss `[3 seeds, evaluations]` of an MLP.
-
-    A share `wrong` of the training labels are drawn at random.
-    """
+def train_digits(examples, steps, rate):
+    """Validation and mean training loss `[3 seeds, evaluations]` of an MLP."""
     images, labels = digits().train
-    rng = np.random.default_rng(0)
-    chosen = rng.permutation(len(images))[:examples]
-    drawn = rng.integers(0, 10, examples, np.int32)
-    labels = np.where(rng.random(examples) < wrong, drawn, labels[chosen])
+    chosen = np.random.default_rng(0).permutation(len(images))[:examples]
     trainable = oc.trainable(
         digits_problem("mlp"), lambda hp: optax.sgd(hp["rate"], momentum=0.9)
     )
@@ -196,7 +190,7 @@ def train_digits(examples, steps, rate, wrong=0.0):
     result = oc.sweep.run(
         trainable,
         {"rate": np.full(3, rate), "seed": np.arange(3)},
-        (images[chosen], labels),
+        (images[chosen], labels[chosen]),
         steps,
         key=jax.random.key(0),
         batch_size=32,
@@ -210,20 +204,22 @@ def train_digits(examples, steps, rate, wrong=0.0):
     return result.horizons, result.validation["loss"], train
 
 
-def test_wrong_labels_of_digits_are_overfitted_from_a_turn_on():
-    found = oc.diagnose(*train_digits(320, 300, 0.1, wrong=0.3))
+def test_a_tiny_set_of_digits_is_overfitted():
+    """32 images, of which every update sees all, are known by heart after 40."""
+    found = oc.diagnose(*train_digits(32, 300, 0.1))
     assert found.verdict == "overfitting"
-    assert found.rise > 4 * found.rise_error
-    assert found.turn < 150
-    assert found.train_change < -0.5
+    assert found.turn < 60
+    assert found.rise > 0.1
+    assert found.train_change < -0.1
+    assert found.gap > 1.0
 
 
-def test_a_tiny_set_of_digits_is_overfitted_without_a_turn():
-    """32 images are known by heart: their gradient is nought, and nothing turns up."""
-    steps, validation, train = train_digits(32, 300, 0.1)
+def test_where_the_turn_was_not_seen_the_gap_tells():
+    """Evaluated half as often, the loss of the same training falls throughout."""
+    steps, validation, train = train_digits(32, 600, 0.1)
     found = oc.diagnose(steps, validation, train)
     assert found.verdict == "overfitting"
-    assert found.rise < 0.02
+    assert found.rise < found.rise_error
     assert found.gap == pytest.approx(np.mean(validation[:, -1]), abs=0.01)
     assert oc.diagnose(steps, validation).verdict != "overfitting"
 
