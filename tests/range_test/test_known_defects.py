@@ -240,7 +240,14 @@ def test_no_remainder_of_the_grid_is_dropped():
     def ours(rates):
         train = oc.trainable(problem, lambda hp: optax.sgd(hp["learning_rate"]))
         test = oc.parallel_range_test(
-            train, DATA, DATA, values=rates, seeds=3, steps=2, batch_size=3, chunk=4
+            train,
+            DATA,
+            DATA,
+            over={"learning_rate": rates},
+            seeds=3,
+            steps=2,
+            batch_size=3,
+            chunk=4,
         )
         return test.validation()
 
