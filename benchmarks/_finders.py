@@ -192,8 +192,9 @@ def drifted(updates: int, *, upwards: bool) -> Callable[[oc.ParallelTest, int], 
             updates=updates,
             untrained=test.untrained(),
             diverged=np.stack([test.diverged(h) for h in horizons]),
+            upwards=upwards,
         )
-        return found.value if upwards else min(found.value, found.longest.best)
+        return found.value
 
     return suggest
 
@@ -231,7 +232,7 @@ def finders(size: Size) -> dict[str, Finder]:
     for horizon in size.horizons:
         test = parallel(size, horizon, seeds, 1, best)
         found[named(test.shape)] = test
-    for name, upwards in (("horizon_best", True), ("horizon_best, downwards", False)):
+    for name, upwards in (("horizon_best", False), ("horizon_best, upwards", True)):
         rule = drifted(size.long, upwards=upwards)
         found[name] = parallel(size, full, seeds, 1, rule)
     return found

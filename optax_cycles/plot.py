@@ -29,6 +29,7 @@ from optax_cycles._figures import (
 from optax_cycles._typing import Scalar, Schedule
 from optax_cycles.range_test import ParallelTest, RampTest, RangeSuggestion
 from optax_cycles.range_test.figures import plot_diverged, plot_parallel, plot_ramp
+from optax_cycles.range_test.grid_figures import grid_figure, plot_heat_map, plot_lines
 from optax_cycles.schedules import cycle_starts
 
 if TYPE_CHECKING:
@@ -44,9 +45,12 @@ __all__ = [
     "RED",
     "SKY",
     "check_schedule",
+    "grid_figure",
     "mark_cycles",
     "new_figure",
     "plot_diverged",
+    "plot_heat_map",
+    "plot_lines",
     "plot_parallel",
     "plot_ramp",
     "plot_schedules",

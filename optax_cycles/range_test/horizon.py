@@ -47,6 +47,7 @@ def horizon_best(
     untrained: Any = None,
     diverged: Any = None,
     max_diverged: float = 0.2,
+    upwards: bool = False,
 ) -> HorizonSuggestion:
     r"""The best value for a longer training, from the drift over horizons.
 
@@ -62,6 +63,10 @@ def horizon_best(
     The weight w is that of the positive-part James-Stein estimator: a drift within
     noise changes nothing, and the answer is that of the longest horizon.
 
+    By default the answer is at most the best value at the longest horizon (w b counts
+    as 0 where it is positive): above that, the next value may fail, however well those
+    below it drift upwards.
+
     Horizons at which `parallel_best` refuses, because the best value is at an edge of
     the range or nothing is learned yet, are left out.
 
@@ -73,6 +78,7 @@ def horizon_best(
       untrained: `[values, seeds]` or a number: the loss before training.
       diverged: bool `[horizons, values, seeds]`, failed members.
       max_diverged: the largest share of failed seeds that a value may have.
+      upwards: whether the answer may also be larger than at the longest horizon.
 
     Returns:
       A `HorizonSuggestion`.
@@ -93,6 +99,7 @@ def horizon_best(
       >>> round(found.longest.best, 4), round(found.value, 4)
       (0.0251, 0.0063)
     """
+    _checks.flag("horizon_best", "upwards", upwards)
     values, losses, horizons = _check(values, losses, horizons, updates)
     failed = ~np.isfinite(losses)
     if diverged is not None:
@@ -126,7 +133,8 @@ def horizon_best(
     drift, error = 0.0, math.inf
     if len(used) >= FEW and losses.shape[2] > 1:
         drift, error = _drift(np.log(used), np.array(logs), _step(values))
-    weight = max(0.0, 1 - (error / drift) ** 2) if drift else 0.0
+    usable_drift = drift < 0 or (upwards and drift > 0)
+    weight = max(0.0, 1 - (error / drift) ** 2) if usable_drift else 0.0
     factor = math.exp(weight * drift * math.log(updates / horizons[-1]))
     value = longest.best * factor
     _refuse_outside(values, value, updates)
@@ -188,3 +196,16 @@ def _refuse_outside(values: np.ndarray, value: float, updates: int) -> None:
             f"horizon_best: the best value for {updates} updates, about {value:.3g}, "
             f"is outside the range; {side} of the range or test for more updates"
         )
+
+
+def moved(found: RangeSuggestion, by: HorizonSuggestion) -> RangeSuggestion:
+    """The range for a longer training: all its values times the drift's factor."""
+    low, high = found.interval
+    return found._replace(
+        base=found.base * by.factor,
+        best=found.best * by.factor,
+        peak=found.peak * by.factor,
+        interval=(low * by.factor, high * by.factor),
+        within_noise=tuple(value * by.factor for value in found.within_noise),
+        reason=f"{found.reason}; {by.reason}",
+    )

@@ -10,6 +10,7 @@ import numpy as np
 
 from optax_cycles import _checks
 from optax_cycles.range_test.best import RangeSuggestion, parallel_best
+from optax_cycles.range_test.horizon import HorizonSuggestion, horizon_best
 from optax_cycles.range_test.joint import JointSuggestion, Profile, joint_best, profile
 from optax_cycles.range_test.over import BATCH_SIZE
 from optax_cycles.range_test.suggest import NoSuggestionError
@@ -43,7 +44,7 @@ class Question:
 
     def along(self, name: str, at: Mapping[str, float]) -> RangeSuggestion:
         """The range along one axis, at given values of others or the joint best."""
-        line = self._line(name, at)
+        line = self.line(name, at)
         try:
             found = parallel_best(
                 self.axes[name],
@@ -79,7 +80,8 @@ class Question:
             return False
         return found.best[name] == 0
 
-    def _line(self, name: str, at: Mapping[str, float]) -> tuple[Any, ...]:
+    def line(self, name: str, at: Mapping[str, float]) -> tuple[Any, ...]:
+        """The index of what lies along an axis, at a point of the others."""
         others = [other for other in self.axes if other != name]
         for other in at:
             if other not in others:
@@ -162,3 +164,27 @@ def failed(
         above = index > np.expand_dims(medians.argmin(axis), axis)
         found |= trained & above[..., None] & (gain < NO_GAIN * on_line)
     return found
+
+
+def drift_along(
+    questions: Mapping[int, Question], name: str, at: Mapping[str, float], updates: int
+) -> HorizonSuggestion:
+    """Where the best value along an axis goes when training is longer.
+
+    Args:
+      questions: the same one at each horizon, increasing.
+      name: the axis.
+      at: values of other axes; the joint best of the last horizon where not given.
+      updates: the length of the training to come.
+    """
+    last = list(questions.values())[-1]
+    line = last.line(name, at)
+    return horizon_best(
+        last.axes[name],
+        np.stack([each.losses[line] for each in questions.values()]),
+        list(questions),
+        updates=updates,
+        untrained=last.untrained[line],
+        diverged=np.stack([each.diverged[line] for each in questions.values()]),
+        max_diverged=last.max_diverged,
+    )

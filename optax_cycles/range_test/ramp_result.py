@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,10 @@ from optax_cycles.range_test.stored import read_note
 from optax_cycles.range_test.suggest import Rule, Suggestion
 from optax_cycles.range_test.tables import ramp_table
 from optax_cycles.sweep.result import SweepResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -172,6 +177,19 @@ class RampTest:
                 expected = f"a value for each of {list(self.over)}"
                 _checks.fail(function, "at", expected, dict(at))
         return tuple(place_of(name, v, at[name]) for name, v in self.axes.items())
+
+    def plot(self, ax: Axes | None = None) -> Axes | Figure:
+        """Draw the ramp, with what some rules say of it.
+
+        Args:
+          ax: matplotlib axes to draw on; by default a figure of its own.
+
+        Returns:
+          `ax`, or the figure.
+        """
+        from optax_cycles.range_test.drawing import drawn_ramp  # imports this
+
+        return drawn_ramp(self, ax)
 
     def _repr_html_(self) -> str:
         """A small table for notebooks: what climbed, the axes, what became of them."""

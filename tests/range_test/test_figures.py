@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 import optax_cycles as oc
-from optax_cycles.plot import new_figure
-from optax_cycles.range_test import NoSuggestionError, ParallelTest, RampTest
-from optax_cycles.range_test.figures import plot_parallel, plot_ramp
-from optax_cycles.range_test.grid_figures import (
+from optax_cycles.plot import (
     grid_figure,
+    new_figure,
     plot_heat_map,
     plot_lines,
+    plot_parallel,
+    plot_ramp,
 )
+from optax_cycles.range_test import NoSuggestionError, ParallelTest, RampTest
 from optax_cycles.sweep import SweepResult
 
 RATES = np.geomspace(1e-4, 10.0, 11)
@@ -165,3 +166,33 @@ def test_what_can_not_be_a_heat_map_is_refused(grid):
     )
     with pytest.raises(NoSuggestionError, match="stopped before any horizon"):
         grid_figure(stopped)
+
+
+def test_a_test_draws_itself_on_axes_or_as_a_figure(grid):
+    one = parallel_of()
+    axes = panel()
+    assert one.plot(axes) is axes
+    assert axes.get_xlabel() == "learning rate"
+    marked = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert f"best constant {one.suggest().best:.2g}" in marked
+    above, below = one.plot(metric="accuracy").axes
+    assert above.get_ylabel() == "validation accuracy"
+    assert below.get_xlabel() == "learning rate"
+    axes = panel()
+    assert grid.plot(axes) is axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("learning rate", "weight decay")
+    assert [a.get_title() for a in grid.plot().axes[:1]] == [f"update {STEPS}"]
+
+
+def test_a_ramp_draws_itself_with_the_rules_that_answer():
+    losses = 2.0 - np.exp(-((np.linspace(-4, 2, 300) + 0.5) ** 2))
+    train = (losses + np.array([[0.0], [0.01]]))[None]
+    sweep = result_of({}, train[0], np.full((2,), 1.0), [300])
+    sweep.validation.clear()
+    test = RampTest("learning_rate", np.geomspace(1e-4, 10.0, 300), sweep)
+    (axes,) = test.plot().axes
+    texts = " ".join(text.get_text() for text in axes.get_legend().get_texts())
+    assert "valley" in texts
+    assert "steep" in texts
+    axes = panel()
+    assert test.plot(axes) is axes

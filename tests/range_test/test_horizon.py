@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import optax_cycles as oc
+from optax_cycles.range_test.over import evaluation_steps
 
 VALUES = np.geomspace(1e-4, 1.0, 65)
 HORIZONS = [40, 75, 150, 300]
@@ -26,7 +27,9 @@ def moving(power, at_longest=0.01):
 @pytest.mark.parametrize("power", [-1.0, -0.5, 0.5])
 def test_a_power_law_is_followed(power):
     losses, start = valleys(moving(power))
-    found = oc.horizon_best(VALUES, losses, HORIZONS, updates=1200, untrained=start)
+    found = oc.horizon_best(
+        VALUES, losses, HORIZONS, updates=1200, untrained=start, upwards=power > 0
+    )
     assert found.drift == pytest.approx(power, abs=0.1)
     assert found.weight > 0.95
     # Best values are known to a grid step, at four horizons and at the longest.
@@ -34,6 +37,55 @@ def test_a_power_law_is_followed(power):
     assert found.factor == pytest.approx(found.value / found.longest.best)
     near = np.abs(np.log(VALUES / found.value)).min()
     assert abs(np.log(VALUES[found.index] / found.value)) == pytest.approx(near)
+
+
+def test_a_rate_that_drifts_upwards_stays_below_the_cliff_unless_asked_for():
+    losses, start = valleys(moving(0.5))
+    found = oc.horizon_best(VALUES, losses, HORIZONS, updates=1200, untrained=start)
+    assert found.drift > 0.4
+    assert (found.weight, found.factor, found.value) == (0, 1, found.longest.best)
+
+
+def parallel_test(losses, start):
+    """The same losses as a range test whose validation is flat before each horizon."""
+    steps = evaluation_steps(HORIZONS)
+    at = np.searchsorted(HORIZONS, steps)
+    validation = np.moveaxis(losses, 0, -1)[..., at].astype(np.float64)
+    validation[..., 0] = start
+    seeds = losses.shape[-1]
+    sweep = oc.sweep.SweepResult(
+        space=oc.sweep.grid(learning_rate=VALUES, seed=range(seeds)),
+        steps=HORIZONS[-1],
+        train={"loss": np.zeros((len(VALUES), seeds, HORIZONS[-1]))},
+        validation={"loss": validation},
+        horizons=np.array(steps),
+        status=np.zeros((len(VALUES), seeds), np.int32),
+        updates=np.full((len(VALUES), seeds), HORIZONS[-1], np.int32),
+        complete=True,
+        seconds={},
+        versions={},
+    )
+    return oc.ParallelTest(("learning_rate",), tuple(HORIZONS), sweep)
+
+
+def test_a_range_test_moves_its_range_to_the_length_of_the_training():
+    losses, start = valleys(moving(-1.0))
+    test = parallel_test(losses, start)
+    here, longer = test.suggest(), test.suggest(updates=1200)
+    # Four times as long, a quarter of the rate.
+    factor = longer.best / here.best
+    assert factor == pytest.approx(1 / 4, rel=0.15)
+    for name in ("base", "peak"):
+        assert getattr(longer, name) == pytest.approx(factor * getattr(here, name))
+    np.testing.assert_allclose(longer.interval, factor * np.array(here.interval))
+    assert "of the horizon" in longer.reason
+    assert test.suggest(updates=300) == test.suggest()._replace(
+        reason=test.suggest(updates=300).reason
+    )
+    with pytest.raises(ValueError, match="updates must be an integer of at least 300"):
+        test.suggest(updates=200)
+    # From the shorter horizons alone.
+    assert test.suggest(150, updates=300).best == pytest.approx(here.best, rel=0.2)
 
 
 def test_a_valley_that_stays_leaves_the_answer_of_the_longest_horizon():
