@@ -6,6 +6,10 @@ from optax_cycles.sweep.check import check_trainable as check_trainable
 from optax_cycles.sweep.divergence import Divergence as Divergence
 from optax_cycles.sweep.engine import Engine as Engine
 from optax_cycles.sweep.engine import build as build
+from optax_cycles.sweep.judge import Judge as Judge
+from optax_cycles.sweep.judge import Standing as Standing
+from optax_cycles.sweep.judge import Verdict as Verdict
+from optax_cycles.sweep.lineage import Lineage as Lineage
 from optax_cycles.sweep.loop import Interrupted as Interrupted
 from optax_cycles.sweep.loop import SweepError as SweepError
 from optax_cycles.sweep.loop import run as run

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from optax_cycles import _checks
 from optax_cycles._typing import Batch, Key, PyTree
 from optax_cycles.sweep.batches import ArrayBatches, examples
-from optax_cycles.sweep.netcdf import RESERVED
+from optax_cycles.sweep.netcdf import JUDGED, RESERVED
 from optax_cycles.sweep.placement import Placement, resolve_placement
 from optax_cycles.sweep.space import Space, check_seeds
 from optax_cycles.sweep.streams import StreamBatches, is_stream
@@ -79,7 +79,7 @@ def check_validation(data: PyTree, validation: Batch | None) -> None:
 def check_names(space: Space) -> None:
     """Check that no hyperparameter is called what results call their own."""
     for name, values in space.members().items():
-        if name in RESERVED:
+        if name in RESERVED + JUDGED:
             raise ValueError(f"run: {name!r} can't be the name of a hyperparameter")
         if name == "seed":
             check_seeds("run", name, values)

@@ -49,10 +49,10 @@ class Engine:
         self.divergence = divergence
         self.processes = Processes(placement.devices)
         mesh = placement.mesh
-        self._each = NamedSharding(mesh, P("members"))
+        self.each = NamedSharding(mesh, P("members"))
         self._all = NamedSharding(mesh, P())
         # How members lie between programs; see `_find_layout`.
-        self._layout: PyTree = self._each
+        self._layout: PyTree = self.each
 
         def program(over: Any, function: Any, pin: Any, **how: Any) -> Program:
             def local(members: PyTree, shared: PyTree) -> PyTree:
@@ -87,7 +87,7 @@ class Engine:
         """
         if self.placement.grid is None:
             return out
-        layout = self._each if layout is None else layout
+        layout = self.each if layout is None else layout
         return jax.lax.with_sharding_constraint(out, layout)
 
     def _pin_new(self, members: Members) -> Members:
@@ -102,7 +102,7 @@ class Engine:
 
     def _find_layout(self) -> None:
         """Lay states out as initialisation leaves them, where that is up to it."""
-        if self.placement.splits_state and self._layout is self._each:
+        if self.placement.splits_state and self._layout is self.each:
             self._init.compile()
             self._layout = next(iter(self._init.compiled.values())).output_shardings
 
@@ -213,7 +213,7 @@ class Engine:
 
     def _starts(self, hparams: Space | Mapping[str, Any], **how: Any) -> dict[str, Any]:
         """What `init` starts from, laid out over the devices."""
-        return put(starts_of(hparams, self.placement.parts, **how), self._each)
+        return put(starts_of(hparams, self.placement.parts, **how), self.each)
 
     def take(self, members: Members, rows: np.ndarray, size: int) -> Members:
         """A smaller population of some of the members.

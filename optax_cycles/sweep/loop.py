@@ -27,6 +27,7 @@ from optax_cycles.sweep.checkpoint_shared import open_checkpoints
 from optax_cycles.sweep.divergence import NON_FINITE, Divergence
 from optax_cycles.sweep.engine import Engine, build
 from optax_cycles.sweep.fingerprint import one_of, setting_of
+from optax_cycles.sweep.judge import Judge, check_judge
 from optax_cycles.sweep.measure import fastest
 from optax_cycles.sweep.origin import explained
 from optax_cycles.sweep.placement import Placement
@@ -76,6 +77,7 @@ def run(
     keep_state: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 60.0,
+    judge: Judge | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> SweepResult:
     """Train every member of a space and record what happens.
@@ -117,6 +119,9 @@ def run(
         from there, bit for bit, after whatever stopped the process. Of many processes
         the first writes it, and all read it.
       checkpoint_every: least seconds from one checkpoint to the next.
+      judge: who decides, at some of the horizons, which members go on, with whose
+        state and with which hyperparameters; see `Judge`. The result's `lineage` has
+        what was decided. Searches are made of it.
       progress: called with a `Progress` at the start and after each segment; of many
         processes, on the first only.
 
@@ -149,6 +154,7 @@ def run(
     check_names(space)
     segment = check_lengths(steps, segment, chunk, checkpoint_every)
     horizons = check_horizons(steps, horizons, validation)
+    verdicts = check_judge(judge, horizons, steps)
     init_key, data_key = jax.random.split(check_key(key))
     _checks.choice("run", "order", order, ("seed", "member"))
     batches = source(data, batch_size, steps, order, data_key)
@@ -173,6 +179,7 @@ def run(
             order=order,
             placement="measure" if measures else engine.placement.inside,
             keep_state=keep_state,
+            judge=judge and judge.setting,
         )
         others = {"chunk": str(chunk), "checkpoint": str(checkpoint is not None)}
         processes.check_same("run", setting | others)
@@ -187,13 +194,14 @@ def run(
         hparams=space.members(),
         batches=batches,
         validation=engine.place(validation),
-        record=Record(space, steps, horizons),
+        record=Record(space, steps, horizons, verdicts),
         chunk=chunk,
         segment=segment,
         order=order,
         keep_state=keep_state,
         progress=progress,
         checkpoints=checkpoints,
+        judge=judge,
     )
     try:
         return _carried_out(training, measures)

@@ -94,6 +94,7 @@ def _trial(training: Training, updates: int) -> Training:
         training,
         batches=batches,
         record=Record(training.record.space, updates, []),
+        judge=None,
         keep_state=False,
         progress=None,
         checkpoints=None,

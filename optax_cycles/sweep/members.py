@@ -23,6 +23,7 @@ class Status(enum.IntEnum):
     RUNNING = 0
     DIVERGED = 1
     PADDING = 2
+    DROPPED = 3
 
 
 class Members(NamedTuple):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optax_cycles._extras import require
+from optax_cycles.sweep.lineage import Lineage
 from optax_cycles.sweep.members import Status
 from optax_cycles.sweep.origin import explained
 from optax_cycles.sweep.space import Axis, Space
@@ -26,6 +27,8 @@ SLASH = "%2F"
 _ATTRIBUTES = ("axes", "complete", "seconds", "versions")
 # Names of dimensions and variables that a hyperparameter can't have besides.
 RESERVED = ("step", "horizon", "status", "updates")
+# And those that only what was judged has.
+JUDGED = ("verdict", "stretch", "parents")
 
 
 def dataset_of(result: SweepResult) -> xarray.Dataset:
@@ -44,6 +47,14 @@ def dataset_of(result: SweepResult) -> xarray.Dataset:
     }
     for name, values in result.validation.items():
         data[f"validation_{name}"] = ((*axes, "horizon"), values)
+    if result.lineage is not None:
+        coords["verdict"] = ("verdict", result.lineage.steps, {"long_name": "updates"})
+        shape = result.space.shape
+        parents = result.lineage.parents.reshape(*shape, -1)
+        data["parents"] = ((*axes, "verdict"), parents)
+        for name, values in result.lineage.hparams.items():
+            kept = values.reshape(*shape, -1)
+            data[f"hparams_{name}"] = ((*axes, "stretch"), kept)
     codes = {code.name.lower(): int(code) for code in Status}
     data["status"] = (axes, result.status, {"codes": json.dumps(codes)})
     data["updates"] = (axes, result.updates, {"long_name": "updates made"})
@@ -93,8 +104,17 @@ def result_from(
             if str(name).startswith(prefix)
         }
 
+    space = Space(axes)
+    lineage = None
+    if "verdict" in dataset.dims:
+        lineage = Lineage(
+            dataset["verdict"].to_numpy(),
+            dataset["parents"].to_numpy().reshape(space.size, -1),
+            {n: v.reshape(space.size, -1) for n, v in metrics("hparams_").items()},
+        )
     return cls(
-        space=Space(axes),
+        space=space,
+        lineage=lineage,
         steps=dataset.sizes["step"],
         train=metrics("train_"),
         validation=metrics("validation_"),

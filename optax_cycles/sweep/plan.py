@@ -34,12 +34,14 @@ def plan(
     segment: int,
     *,
     by_segment: bool,
+    together: Sequence[int] = (),
 ) -> list[Piece]:
     """All pieces in their order; segments end where members are evaluated.
 
     One chunk after another goes through all its updates, so that no chunk has to wait
     in memory; `by_segment` all chunks go through one segment after another, so that
-    its batches are read once.
+    its batches are read once. After the updates `together` no chunk goes on before all
+    have come so far.
     """
     segments, at = [], 0
     for stop in sorted({*horizons, steps} - {0}):
@@ -47,9 +49,17 @@ def plan(
             length = min(segment, stop - at)
             segments.append((at, length))
             at += length
-    if by_segment:
-        return [Piece(c, *part) for part in segments for c in range(chunks)]
-    return [Piece(c, *part) for c in range(chunks) for part in segments]
+    stretches: list[list[tuple[int, int]]] = [[]]
+    for start, length in segments:
+        stretches[-1].append((start, length))
+        if by_segment or start + length in together:
+            stretches.append([])
+    return [
+        Piece(chunk, *part)
+        for stretch in stretches
+        for chunk in range(chunks)
+        for part in stretch
+    ]
 
 
 def chunks_of(idents: np.ndarray, size: int) -> list[np.ndarray]:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from optax_cycles._typing import Metrics, PyTree
+from optax_cycles.sweep.lineage import start_lineage
 from optax_cycles.sweep.members import Members
 from optax_cycles.sweep.processes import whole
 from optax_cycles.sweep.result import SweepResult, versions
@@ -22,8 +23,14 @@ PARTS = ("compile", "init", "train", "evaluate")
 class Record:
     """The arrays of a result while they fill up; rows are members."""
 
-    def __init__(self, space: Space, steps: int, horizons: Sequence[int]) -> None:
-        """Make room for the members of a space."""
+    def __init__(
+        self,
+        space: Space,
+        steps: int,
+        horizons: Sequence[int],
+        verdicts: Sequence[int] = (),
+    ) -> None:
+        """Make room for the members of a space, and for what is said of them."""
         self.space = space
         self.steps = steps
         self.horizons = list(horizons)
@@ -34,6 +41,7 @@ class Record:
         self.states: list[tuple[np.ndarray, PyTree]] = []
         self.seconds = dict.fromkeys(PARTS, 0.0)
         self.measured: dict[str, float] = {}
+        self.lineage = start_lineage(space.members(), list(verdicts))
 
     def _put(
         self, into: dict[str, np.ndarray], columns: int, idents: Any, at: Any, new: Any
@@ -63,6 +71,15 @@ class Record:
         self.status[idents] = _read(members.status)[: len(idents)]
         self.updates[idents] = _read(members.step)[: len(idents)]
 
+    def judged(
+        self, step: int, parents: np.ndarray, changed: Mapping[str, np.ndarray]
+    ) -> None:
+        """Take in whose states members go on with, and with which numbers."""
+        at = self.lineage.steps.tolist().index(step)
+        self.lineage.parents[:, at] = parents
+        for name, values in changed.items():
+            self.lineage.hparams[name][:, at + 1 :] = values[:, None]
+
     def keep_state(
         self, idents: np.ndarray, members: Members, rows: np.ndarray | slice
     ) -> None:
@@ -77,6 +94,9 @@ class Record:
         """All arrays by name, to save them."""
         into = {"train": self.train, "validation": self.validation}
         named = {f"{k}.{n}": v for k, found in into.items() for n, v in found.items()}
+        if len(self.lineage.steps):
+            named["parents"] = self.lineage.parents
+            named |= {f"hparams.{n}": v for n, v in self.lineage.hparams.items()}
         return {"status": self.status, "updates": self.updates, **named}
 
     def restore(
@@ -88,6 +108,10 @@ class Record:
             for name, values in arrays.items():
                 if name.startswith(f"{kind}."):
                     into[name.removeprefix(f"{kind}.")] = values.copy()
+        if len(self.lineage.steps):
+            known = {n: arrays[f"hparams.{n}"].copy() for n in self.lineage.hparams}
+            parents = arrays["parents"].copy()
+            self.lineage = self.lineage._replace(parents=parents, hparams=known)
         for name, spent in seconds.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + spent
 
@@ -110,6 +134,7 @@ class Record:
             complete=complete,
             seconds=self.seconds,
             measured=self.measured,
+            lineage=self.lineage if len(self.lineage.steps) else None,
             versions=versions(),
             **self._final(),
         )

@@ -15,6 +15,7 @@ from optax_cycles import _checks
 from optax_cycles._typing import PyTree, State
 from optax_cycles._version import __version__
 from optax_cycles.sweep import netcdf, tables
+from optax_cycles.sweep.lineage import Lineage
 from optax_cycles.sweep.members import Status
 from optax_cycles.sweep.space import Space
 
@@ -50,6 +51,7 @@ class SweepResult:
       versions: dict from package to version.
       measured: dict from placement to the seconds that an update of one member took;
         empty unless `run(placement="measure")`, which takes the one with the least.
+      lineage: what a judge said of the members; None without one.
       state: final states, leaves `[rows, ...]`, in the host's memory; None unless
         `run(keep_state=True)`. `best_state` and `state_at` give those of one member.
       state_members: int64 `[rows]`, increasing: the members that `state` is of, by
@@ -68,6 +70,7 @@ class SweepResult:
     seconds: dict[str, float]
     versions: dict[str, str]
     measured: dict[str, float] = dataclasses.field(default_factory=dict)
+    lineage: Lineage | None = None
     state: PyTree = None
     state_members: np.ndarray | None = None
 

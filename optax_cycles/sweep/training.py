@@ -17,6 +17,7 @@ from optax_cycles.sweep.checkpoint import Checkpoints
 from optax_cycles.sweep.checkpoint_shared import SharedCheckpoints
 from optax_cycles.sweep.engine import Engine
 from optax_cycles.sweep.interrupts import held_back
+from optax_cycles.sweep.judge import Judge, carry_out
 from optax_cycles.sweep.members import Status
 from optax_cycles.sweep.memory import USABLE, bytes_free, is_out_of_memory
 from optax_cycles.sweep.plan import Piece, chunks_of, dealt, plan
@@ -53,6 +54,7 @@ class Training:
       keep_state: whether final states are recorded.
       progress: called after each piece, on the first process.
       checkpoints: where it is saved, if anywhere.
+      judge: who decides at some updates who goes on, if anybody.
     """
 
     engine: Engine
@@ -67,6 +69,7 @@ class Training:
     keep_state: bool
     progress: Callable[[Progress], None] | None
     checkpoints: Checkpoints | SharedCheckpoints | None
+    judge: Judge | None = None
 
     def __post_init__(self) -> None:
         self.lanes: dict[int, Lane] = {}
@@ -107,9 +110,8 @@ class Training:
             self.record.horizons,
             self.segment,
             by_segment=by_segment,
+            together=self.record.lineage.steps.tolist(),
         )
-        # Only one chunk at a time lives on the devices.
-        self.parks = by_segment and len(self.chunks) > 1
 
     def prepare(self) -> None:
         """Compile everything, for chunks that the memory holds."""
@@ -150,6 +152,11 @@ class Training:
             )
 
     @property
+    def in_turns(self) -> bool:
+        """Whether chunks wait for each other: none can be trained anew alone."""
+        return isinstance(self.batches, StreamBatches) or self.judge is not None
+
+    @property
     def is_done(self) -> bool:
         """Whether nothing is left to do."""
         return self.position == len(self.pieces)
@@ -180,7 +187,7 @@ class Training:
         if self.checkpoints is None or self.engine.processes.many:
             return
         if self.torn is not None:
-            if isinstance(self.batches, StreamBatches):
+            if self.in_turns:
                 return
             self._back_to(self.torn.chunk)
         if self.done > self.saved:
@@ -194,8 +201,8 @@ class Training:
             why = "many processes can't go on with fewer: give chunk="
         elif self.size == self.engine.placement.parts:
             why = "that is one for each device"
-        elif piece.start > 0 and isinstance(self.batches, StreamBatches):
-            why = "the batches can't be read again for fewer: give chunk="
+        elif piece.start > 0 and self.in_turns:
+            why = "what has been done can't be done again for fewer: give chunk="
         if why:
             raise TooLargeError(
                 f"run: {self.size} members at a time don't fit into memory, and {why}"
@@ -203,7 +210,7 @@ class Training:
 
     def _halve(self, piece: Piece) -> None:
         before = self.size
-        done = 0 if isinstance(self.batches, StreamBatches) else piece.chunk
+        done = 0 if self.in_turns else piece.chunk
         self._back_to(done)
         self._divide(-(-self.size // 2), done)
         warnings.warn(
@@ -240,8 +247,17 @@ class Training:
                 rows = np.arange(len(lane.idents))
                 self.record.keep_state(lane.idents, lane.members, rows)
             del self.lanes[piece.chunk]
-        elif self.parks:
+        elif self.pieces[self.position + 1].chunk != piece.chunk:
+            # Only one chunk at a time lives on the devices.
             lane.members = jax.tree.map(on_host, lane.members)
+        if (
+            piece.stop in self.record.lineage.steps
+            and piece.chunk == len(self.chunks) - 1
+        ):
+            assert self.judge is not None
+            carry_out(self, self.judge, piece.stop)
+            if len(self.chunks) == 1:
+                self._drop_stopped(lane, piece)
 
     def _start(self, chunk: int) -> Lane:
         idents = dealt(self.chunks[chunk], self.engine.placement.parts)
@@ -288,7 +304,11 @@ class Training:
 
         One after another, stopped members cost nothing; side by side, as much as any.
         """
-        running = np.flatnonzero(self.record.status[lane.idents] == Status.RUNNING)
+        needed = [Status.RUNNING]
+        if np.any(self.record.lineage.steps > piece.stop):
+            # They may go on with another's state.
+            needed.append(Status.DIVERGED)
+        running = np.flatnonzero(np.isin(self.record.status[lane.idents], needed))
         rows = lane.members.status.shape[0]
         smaller = rows
         parts = self.engine.placement.parts
