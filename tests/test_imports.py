@@ -23,7 +23,7 @@ STANDS_ON = {
     "adapters": {"sweep"},
     "problems": {"adapters"},
     "range_test": {"schedules", "sweep"},
-    "search": {"sweep"},
+    "search": {"schedules", "sweep"},
     "tune": {"range_test", "search", "policies", "hyperparams", "optimizers"},
     "plot": {"tune"},
     # What a user gets; the command line is written with it.

@@ -52,16 +52,17 @@ class Verdict(NamedTuple):
 
 
 class Judge(Protocol):
-    """Who decides; `run(judge=)` asks.
+    """Who decides; `run(judge=)` asks."""
 
-    Attributes:
-      steps: after how many updates, increasing, below those of the sweep.
-      setting: all that decisions depend on, in words: a checkpoint is refused where
-        it differs.
-    """
+    @property
+    def steps(self) -> Sequence[int]:
+        """After how many updates: increasing horizons below the last."""
+        ...
 
-    steps: Sequence[int]
-    setting: str
+    @property
+    def setting(self) -> str:
+        """All that decisions depend on: a checkpoint is refused where it differs."""
+        ...
 
     def __call__(self, standing: Standing) -> Verdict:
         """The verdict: a pure function of what is known."""
