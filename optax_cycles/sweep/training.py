@@ -201,8 +201,10 @@ class Training:
             why = "many processes can't go on with fewer: give chunk="
         elif self.size == self.engine.placement.parts:
             why = "that is one for each device"
-        elif piece.start > 0 and self.in_turns:
-            why = "what has been done can't be done again for fewer: give chunk="
+        elif piece.start > 0 and isinstance(self.batches, StreamBatches):
+            why = "the batches can't be read again for fewer: give chunk="
+        elif piece.start > 0 and self.judge is not None:
+            why = "what was judged can't be judged again for fewer: give chunk="
         if why:
             raise TooLargeError(
                 f"run: {self.size} members at a time don't fit into memory, and {why}"
