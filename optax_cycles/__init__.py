@@ -1,102 +1,24 @@
 """Cyclical hyperparameters for Optax, and the fastest way to choose them."""
 
-from optax_cycles import search as search
-from optax_cycles import sweep as sweep
-from optax_cycles._extras import MissingExtraError as MissingExtraError
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from optax_cycles._version import __version__ as __version__
-from optax_cycles.adapters import problem_from_equinox as problem_from_equinox
-from optax_cycles.adapters import problem_from_linen as problem_from_linen
-from optax_cycles.adapters import problem_from_nnx as problem_from_nnx
-from optax_cycles.hyperparams import current_hyperparams as current_hyperparams
-from optax_cycles.hyperparams import inject as inject
-from optax_cycles.hyperparams import set_hyperparams as set_hyperparams
-from optax_cycles.optimizers import MomentsState as MomentsState
-from optax_cycles.optimizers import MomentumState as MomentumState
-from optax_cycles.optimizers import adamw as adamw
-from optax_cycles.optimizers import adamwr as adamwr
-from optax_cycles.optimizers import add_decoupled_decay as add_decoupled_decay
-from optax_cycles.optimizers import decouple as decouple
-from optax_cycles.optimizers import layerwise_scale as layerwise_scale
-from optax_cycles.optimizers import normalized_weight_decay as normalized_weight_decay
-from optax_cycles.optimizers import scale_by_moments as scale_by_moments
-from optax_cycles.optimizers import scale_by_momentum as scale_by_momentum
-from optax_cycles.optimizers import sgdw as sgdw
-from optax_cycles.optimizers import sgdwr as sgdwr
-from optax_cycles.optimizers import updates_in_epochs as updates_in_epochs
-from optax_cycles.policies import cyclical_policy as cyclical_policy
-from optax_cycles.policies import (
-    one_cycle_annihilated_policy as one_cycle_annihilated_policy,
-)
-from optax_cycles.policies import one_cycle_policy as one_cycle_policy
-from optax_cycles.policies import one_cycle_smith_policy as one_cycle_smith_policy
-from optax_cycles.policies import warm_restarts_policy as warm_restarts_policy
-from optax_cycles.range_test import RULES as RULES
-from optax_cycles.range_test import CycleSuggestion as CycleSuggestion
-from optax_cycles.range_test import Diagnosis as Diagnosis
-from optax_cycles.range_test import HorizonSuggestion as HorizonSuggestion
-from optax_cycles.range_test import JointSuggestion as JointSuggestion
-from optax_cycles.range_test import NoSuggestionError as NoSuggestionError
-from optax_cycles.range_test import ParallelTest as ParallelTest
-from optax_cycles.range_test import Profile as Profile
-from optax_cycles.range_test import RampTest as RampTest
-from optax_cycles.range_test import RangeSuggestion as RangeSuggestion
-from optax_cycles.range_test import RuleAnswers as RuleAnswers
-from optax_cycles.range_test import RuleComparison as RuleComparison
-from optax_cycles.range_test import Suggestion as Suggestion
-from optax_cycles.range_test import compare_rules as compare_rules
-from optax_cycles.range_test import diagnose as diagnose
-from optax_cycles.range_test import horizon_best as horizon_best
-from optax_cycles.range_test import joint_best as joint_best
-from optax_cycles.range_test import minimum as minimum
-from optax_cycles.range_test import parallel_best as parallel_best
-from optax_cycles.range_test import parallel_range_test as parallel_range_test
-from optax_cycles.range_test import ramp_range_test as ramp_range_test
-from optax_cycles.range_test import slide as slide
-from optax_cycles.range_test import smith_range as smith_range
-from optax_cycles.range_test import smooth as smooth
-from optax_cycles.range_test import steep as steep
-from optax_cycles.range_test import steep_by_index as steep_by_index
-from optax_cycles.range_test import steep_by_value as steep_by_value
-from optax_cycles.range_test import steep_by_window as steep_by_window
-from optax_cycles.range_test import valley as valley
-from optax_cycles.schedules import clip as clip
-from optax_cycles.schedules import cooldown as cooldown
-from optax_cycles.schedules import cosine_decay as cosine_decay
-from optax_cycles.schedules import cycle_starts as cycle_starts
-from optax_cycles.schedules import cyclical as cyclical
-from optax_cycles.schedules import exp_range as exp_range
-from optax_cycles.schedules import exponential_decay as exponential_decay
-from optax_cycles.schedules import exponential_shape as exponential_shape
-from optax_cycles.schedules import gradual_warmup as gradual_warmup
-from optax_cycles.schedules import greedy as greedy
-from optax_cycles.schedules import inverse_sqrt as inverse_sqrt
-from optax_cycles.schedules import inverse_time_decay as inverse_time_decay
-from optax_cycles.schedules import join as join
-from optax_cycles.schedules import linear_cosine_decay as linear_cosine_decay
-from optax_cycles.schedules import linear_decay as linear_decay
-from optax_cycles.schedules import natural_exp_decay as natural_exp_decay
-from optax_cycles.schedules import noam as noam
-from optax_cycles.schedules import one_cycle as one_cycle
-from optax_cycles.schedules import one_cycle_annihilated as one_cycle_annihilated
-from optax_cycles.schedules import one_cycle_smith as one_cycle_smith
-from optax_cycles.schedules import piecewise_constant as piecewise_constant
-from optax_cycles.schedules import polynomial_decay as polynomial_decay
-from optax_cycles.schedules import polynomial_shape as polynomial_shape
-from optax_cycles.schedules import power_decay as power_decay
-from optax_cycles.schedules import product as product
-from optax_cycles.schedules import reduce_on_plateau as reduce_on_plateau
-from optax_cycles.schedules import repeat as repeat
-from optax_cycles.schedules import scale as scale
-from optax_cycles.schedules import scale_by_plateau as scale_by_plateau
-from optax_cycles.schedules import shift as shift
-from optax_cycles.schedules import tanh_shape as tanh_shape
-from optax_cycles.schedules import triangular as triangular
-from optax_cycles.schedules import triangular2 as triangular2
-from optax_cycles.schedules import warm_restarts as warm_restarts
-from optax_cycles.schedules import warmup as warmup
-from optax_cycles.schedules import warmup_stable_decay as warmup_stable_decay
-from optax_cycles.sweep.problem import Problem as Problem
-from optax_cycles.sweep.problem import problem_from_loss as problem_from_loss
-from optax_cycles.sweep.trainable import Trainable as Trainable
-from optax_cycles.sweep.trainable import TrainState as TrainState
-from optax_cycles.sweep.trainable import trainable as trainable
+
+if TYPE_CHECKING:
+    from optax_cycles._public import *  # noqa: F403
+else:
+
+    def __getattr__(name: str) -> Any:
+        """A public name. The first one imports JAX, which `--help` does without."""
+        if not name.startswith("_"):
+            public = vars(importlib.import_module("optax_cycles._public"))
+            globals().update({n: v for n, v in public.items() if n[0] != "_"})
+        if name not in globals():
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        """All names, those that nobody has used yet among them."""
+        public = importlib.import_module("optax_cycles._public")
+        return sorted({*globals(), *vars(public)})
