@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from optax_cycles import _checks
-
 _BRACKETS = ("[]", "()")
 
 
@@ -82,6 +80,8 @@ def argument_value(function: str, parameter: inspect.Parameter, text: str) -> An
     if "bool" in kind or isinstance(parameter.default, bool):
         truth = flag(text)
         if truth is None:
+            from optax_cycles import _checks
+
             _checks.fail(function, parameter.name, "true, false, yes or no", text)
         return truth
     if kind in ("str", "str | None"):
@@ -111,6 +111,50 @@ def positive_float(text: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"must be a positive number, got {text!r}")
     return value
+
+
+def mesh_shape(text: str) -> dict[str, int]:
+    """The sizes of a mesh's axes by name, from `members=4,data=2`."""
+    shape: dict[str, int] = {}
+    for part in text.split(","):
+        name, _, size = (word.strip() for word in part.partition("="))
+        whole = number(size)
+        if not name.isidentifier() or not isinstance(whole, int) or whole < 1:
+            raise argparse.ArgumentTypeError(
+                f"must be written members=4,data=2, got {text!r}"
+            )
+        if name in shape:
+            raise argparse.ArgumentTypeError(f"has {name!r} twice, got {text!r}")
+        shape[name] = whole
+    if "members" not in shape:
+        raise argparse.ArgumentTypeError(f"must have an axis members, got {text!r}")
+    return shape
+
+
+def host_and_port(text: str) -> str:
+    """`HOST:PORT`, as it is."""
+    host, _, port = text.rpartition(":")
+    if not (host and port.isdecimal() and 0 < int(port) < 2**16):
+        raise argparse.ArgumentTypeError(f"must be written HOST:PORT, got {text!r}")
+    return text
+
+
+def count(text: str) -> int:
+    """An integer from 0 on."""
+    value = number(text)
+    if not isinstance(value, int) or value < 0:
+        raise argparse.ArgumentTypeError(
+            f"must be a non-negative integer, got {text!r}"
+        )
+    return value
+
+
+def seconds(text: str) -> float:
+    """A number of seconds from 0 on."""
+    value = number(text)
+    if value is None or not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"must be a number from 0 on, got {text!r}")
+    return float(value)
 
 
 def writable_folder(text: str) -> Path:
@@ -152,6 +196,8 @@ def attribute(option: str, text: str) -> Any:
             raise
         raise ValueError(f"{option}: there is no module {error.name!r}") from error
     if not hasattr(module, name):
+        from optax_cycles import _checks
+
         public = [known for known in dir(module) if not known.startswith("_")]
         hint = _checks.near(name, public) if public else "nothing public"
         raise ValueError(

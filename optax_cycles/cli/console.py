@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,13 +18,13 @@ Report = Callable[[Progress], None]
 class Console:
     """Shows bars on standard error while work goes on, tables on standard output."""
 
-    def __init__(self) -> None:
-        """Needs the extra `sweep`."""
+    def __init__(self, *, quiet: bool = False) -> None:
+        """Needs the extra `sweep`; a quiet one shows nothing."""
         console = require("rich.console", "sweep", "optax-cycles")
         self._progress = require("rich.progress", "sweep", "optax-cycles")
         self._table = require("rich.table", "sweep", "optax-cycles")
-        self.out = console.Console(highlight=False)
-        self.err = console.Console(stderr=True, highlight=False)
+        self.out = console.Console(highlight=False, quiet=quiet)
+        self.err = console.Console(stderr=True, highlight=False, quiet=quiet)
 
     @contextmanager
     def bars(self, *names: str) -> Iterator[dict[str, Report]]:
@@ -54,6 +57,32 @@ class Console:
 
             yield {name: moving(name) for name in names}
 
+    @contextmanager
+    def notes(self) -> Iterator[None]:
+        """Within the block, a warning is one line, without the place in the code.
+
+        What Orbax leaves behind of a write that fails, which it raises, is not shown.
+        """
+
+        def show(message: Warning | str, *_: Any, **__: Any) -> None:
+            self.err.print(f"note: {message}", soft_wrap=True)
+
+        def drop(unraisable: Any) -> None:
+            if str(unraisable.exc_value) != "Event loop is closed":
+                hook(unraisable)
+
+        log, hook = logging.getLogger("absl"), sys.unraisablehook
+        level = log.level
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            log.setLevel(logging.CRITICAL)
+            sys.unraisablehook = drop
+            try:
+                yield
+            finally:
+                log.setLevel(level)
+                sys.unraisablehook = hook
+
     def say(self, text: str) -> None:
         """A line on standard output."""
         self.out.print(text, soft_wrap=True)
@@ -62,7 +91,9 @@ class Console:
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     ) -> None:
         """A table; all columns but the first are aligned to the right."""
-        table = self._table.Table(title=title, title_justify="left")
+        # As a table's own title it would be as narrow as the table.
+        self.out.print(f"[bold]{title}[/bold]")
+        table = self._table.Table()
         for index, column in enumerate(columns):
             table.add_column(column, justify="left" if index == 0 else "right")
         for row in rows:

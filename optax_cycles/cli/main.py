@@ -12,7 +12,7 @@ from typing import NoReturn
 import optax_cycles
 from optax_cycles._extras import MissingExtraError
 from optax_cycles.cli import plot, range_test
-from optax_cycles.range_test import NoSuggestionError
+from optax_cycles.cli.interrupt import NOTHING_KEPT, ends_at_once
 
 _PACKAGE = Path(optax_cycles.__file__).parent
 
@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="optax-cycles",
         description="Choose and look at cyclical hyperparameters for Optax.",
+        epilog="`optax-cycles COMMAND --help` has the options and examples.",
     )
     parser.add_argument(
         "--version", action="version", version=f"%(prog)s {optax_cycles.__version__}"
@@ -42,27 +43,28 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
+    Commands import what they need when they run, so that `--help` is there at once.
+
     Returns:
       0 for success, 1 if the command failed or was interrupted, 2 for bad input.
     """
-    parser = build_parser()
-    args = parser.parse_args(argv)
+    with ends_at_once("optax-cycles"):
+        args = build_parser().parse_args(argv)
     try:
         code: int = args.run(args)
-    except NoSuggestionError as error:
-        return _say(args.prog, error, 1)
     except (MissingExtraError, argparse.ArgumentTypeError, OSError) as error:
-        return _say(args.prog, error, 2)
+        return say(args.prog, error, 2)
     except (ValueError, TypeError) as error:
         if not _raised_here(error):
             raise
-        return _say(args.prog, error, 2)
+        return say(args.prog, error, 2)
     except KeyboardInterrupt:
-        return _say(args.prog, "interrupted before there was anything to keep", 1)
+        return say(args.prog, NOTHING_KEPT, 1)
     return code
 
 
-def _say(prog: str, message: object, code: int) -> int:
+def say(prog: str, message: object, code: int) -> int:
+    """Write an error as one line; returns the exit code."""
     print(f"{prog}: error: {' '.join(str(message).split())}", file=sys.stderr)
     return code
 

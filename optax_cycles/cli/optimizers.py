@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import optax
+if TYPE_CHECKING:
+    import optax
 
-from optax_cycles._typing import Hparams
-from optax_cycles.hyperparams import inject
-from optax_cycles.policies import one_cycle_policy
+    from optax_cycles._typing import Hparams
 
 
 class NamedOptimizer(NamedTuple):
     """An optax optimizer and the momentum that 1cycle moves.
 
     Attributes:
-      factory: the optimizer's function.
+      name: the optimizer's function in optax.
       momentum_name: its argument for the momentum, None where there is none.
       momentum: the momentum at a constant learning rate.
     """
 
-    factory: Callable[..., optax.GradientTransformation]
+    name: str
     momentum_name: str | None
     momentum: float = 0.9
+
+    @property
+    def factory(self) -> Callable[..., optax.GradientTransformation]:
+        """The optimizer's function."""
+        import optax
+
+        factory: Callable[..., Any] = getattr(optax, self.name)
+        return factory
 
     def constant(self, hparams: Hparams) -> optax.GradientTransformation:
         """The optimizer at the constant rate `hparams["learning_rate"]`."""
@@ -32,6 +39,9 @@ class NamedOptimizer(NamedTuple):
 
     def one_cycle(self, steps: int, hparams: Hparams) -> optax.GradientTransformation:
         """The optimizer under a 1cycle policy whose numbers are hyperparameters."""
+        from optax_cycles.hyperparams import inject
+        from optax_cycles.policies import one_cycle_policy
+
         policy = one_cycle_policy(
             steps,
             hparams["peak"],
@@ -46,8 +56,8 @@ class NamedOptimizer(NamedTuple):
 
 
 OPTIMIZERS = {
-    "momentum": NamedOptimizer(optax.sgd, "momentum"),
-    "sgd": NamedOptimizer(optax.sgd, None),
-    "adam": NamedOptimizer(optax.adam, "b1"),
-    "adamw": NamedOptimizer(optax.adamw, "b1"),
+    "momentum": NamedOptimizer("sgd", "momentum"),
+    "sgd": NamedOptimizer("sgd", None),
+    "adam": NamedOptimizer("adam", "b1"),
+    "adamw": NamedOptimizer("adamw", "b1"),
 }

@@ -11,8 +11,7 @@ from typing import Any
 
 import optax_cycles as oc
 from optax_cycles.cli.arguments import positive_int
-from optax_cycles.cli.calls import callables, labels, make, split
-from optax_cycles.plot import plot_schedules, save_figure
+from optax_cycles.cli.interrupt import ends_at_once
 
 DEFAULT_STEPS = 1000
 # How much is drawn: room after an end, cycles, and multiples of a time of decay.
@@ -68,6 +67,8 @@ def add_parser(commands: Any) -> None:
 
 def listing() -> str:
     """A line for each schedule and policy; those only for Python come last."""
+    from optax_cycles.cli.calls import callables
+
     obstacles = callables()
     parts = ["\n".join(_line(name) for name, why in obstacles.items() if not why)]
     for obstacle in sorted({why for why in obstacles.values() if why}):
@@ -92,6 +93,10 @@ def _printed(kind: Any) -> Any:
 
 def run(args: argparse.Namespace) -> int:
     """Draw what the arguments ask for."""
+    with ends_at_once(args.prog):
+        from optax_cycles.cli.calls import labels, make, split
+        from optax_cycles.plot import plot_schedules, save_figure
+
     if args.list:
         print(listing())
         return 0

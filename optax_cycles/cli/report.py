@@ -1,18 +1,18 @@
-"""What `range-test` found: its files and its tables."""
+"""What `range-test` found: its files."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from optax_cycles.cli.console import Console, describe
+from optax_cycles.cli.console import describe
+from optax_cycles.cli.folder import Folder
 from optax_cycles.cli.training import NAMES
 from optax_cycles.plot import range_test_figure, save_figure
 from optax_cycles.range_test import (
@@ -24,7 +24,8 @@ from optax_cycles.range_test import (
 from optax_cycles.sweep.result import SweepResult, versions
 
 FORMAT = "optax_cycles.range_test/1"
-FILES = ("range_test.json", "range_test.png", "parallel.nc", "ramp.nc", "training.nc")
+MAIN = "range_test.json"
+FILES = ("parallel.nc", "ramp.nc", "training.nc", "range_test.png")
 
 
 @dataclasses.dataclass
@@ -39,6 +40,7 @@ class Findings:
     suggestion: RangeSuggestion | None = None
     refusal: str | None = None
     training: SweepResult | None = None
+    trained: dict[str, str] = dataclasses.field(default_factory=dict)
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @contextmanager
@@ -87,46 +89,39 @@ class Findings:
             "share_diverged": self.parallel.diverged().mean(axis=1).tolist(),
         }
 
+    def content(self) -> dict[str, Any]:
+        """All of it but the curves, as JSON has it."""
+        found: dict[str, Any] = _plain(
+            {
+                "format": FORMAT,
+                "complete": self.complete,
+                "settings": self.settings,
+                "suggestion": self.suggestion and self.suggestion._asdict(),
+                "refusal": self.refusal,
+                "curve": self.curve(),
+                "ramp_rules": self.ramp_rules,
+                "trainings": self.trainings(),
+                "seconds": self.seconds,
+                "trained": self.trained,
+                "versions": versions(),
+            }
+        )
+        return found
 
-def write(found: Findings, out: Path) -> list[str]:
-    """Write the curves, the figure and last the JSON file; drop those of old runs.
 
-    Returns:
-      The names of the files written.
-    """
-    written = []
-    for name in FILES:
-        (out / name).unlink(missing_ok=True)
+def write(found: Findings, folder: Folder) -> None:
+    """Write the curves, the figure and last the JSON file; drop those of old runs."""
+    writers: dict[str, Callable[[Path], None]] = {}
     if found.parallel is not None:
-        found.parallel.sweep.save(out / "parallel.nc")
-        written.append("parallel.nc")
+        writers["parallel.nc"] = found.parallel.save
     if found.ramp is not None:
-        found.ramp.save(out / "ramp.nc")
-        written.append("ramp.nc")
+        writers["ramp.nc"] = found.ramp.save
     if found.training is not None:
-        found.training.save(out / "training.nc", training=list(NAMES))
-        written.append("training.nc")
+        training = found.training
+        writers["training.nc"] = lambda path: training.save(path, training=[*NAMES])
     if found.parallel is not None and found.parallel.reached:
-        save_figure(_figure(found), out / "range_test.png")
-        written.append("range_test.png")
-    text = json.dumps(_plain(_content(found)), indent=2, allow_nan=False)
-    (out / "range_test.json").write_text(text + "\n")
-    return [*written, "range_test.json"]
-
-
-def _content(found: Findings) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "complete": found.complete,
-        "settings": found.settings,
-        "suggestion": found.suggestion and found.suggestion._asdict(),
-        "refusal": found.refusal,
-        "curve": found.curve(),
-        "ramp_rules": found.ramp_rules,
-        "trainings": found.trainings(),
-        "seconds": found.seconds,
-        "versions": versions(),
-    }
+        writers["range_test.png"] = lambda path: save_figure(_figure(found), path)
+    folder.write(found.content(), writers)
 
 
 def _plain(value: Any) -> Any:
@@ -155,7 +150,7 @@ def _figure(found: Findings) -> Any:
         for name, said in found.ramp_rules.items()
         if "median" in said
     }
-    note = None if found.complete else "Interrupted: incomplete"
+    note = None if found.complete else "Stopped before the end: incomplete"
     if found.refusal is not None:
         note = f"No suggestion: {found.refusal}"
     return range_test_figure(
@@ -172,51 +167,3 @@ def _training_label(name: str, metrics: Mapping[str, list[float]]) -> str:
     if "accuracy" not in metrics:
         return name
     return f"{name}: accuracy {describe(np.array(metrics['accuracy']), '.3f')}"
-
-
-def show(found: Findings, console: Console, out: Path, written: list[str]) -> None:
-    """Print the tables."""
-    _show_suggestion(found, console)
-    if found.training is not None:
-        _show_trainings(found, console)
-    console.seconds(found.seconds)
-    kept = "" if found.complete else " (incomplete)"
-    console.say(f"Written to {out}/{kept}: {', '.join(written)}")
-
-
-def _show_suggestion(found: Findings, console: Console) -> None:
-    rows = []
-    if found.suggestion is not None:
-        said = found.suggestion
-        low, high = said.interval
-        interval = f"90 % interval over seeds: {low:.3g} to {high:.3g}"
-        if found.settings["seeds"] == 1:
-            interval = "one seed: its noise is not known"
-        rows += [
-            ("peak", f"{said.peak:.3g}", "for 1cycle: last rate within noise of best"),
-            ("best constant", f"{said.best:.3g}", interval),
-            ("base", f"{said.base:.3g}", "from here on half of the fall is reached"),
-        ]
-    for name, rule in found.ramp_rules.items():
-        if "median" in rule:
-            low, high = min(rule["values"]), max(rule["values"])
-            note = f"seeds say {low:.3g} to {high:.3g}"
-            rows.append((f"ramp: {name}", f"{rule['median']:.3g}", note))
-        else:
-            rows.append((f"ramp: {name}", "none", rule["refusal"]))
-    if rows:
-        console.table("Learning rate", ("", "rate", "why"), rows)
-    if found.refusal is not None:
-        console.say(f"No suggestion: {found.refusal}")
-
-
-def _show_trainings(found: Findings, console: Console) -> None:
-    trainings = found.trainings()
-    metrics = list(next(iter(trainings.values())))
-    rows = [
-        (name, *[describe(np.array(values[metric])) for metric in metrics])
-        for name, values in trainings.items()
-    ]
-    steps, seeds = found.settings["steps"], found.settings["seeds"]
-    title = f"Validation after {steps} updates, {seeds} new seed(s): mean ± deviation"
-    console.table(title, ("training", *metrics), rows)

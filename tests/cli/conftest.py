@@ -1,9 +1,15 @@
 """A tiny task that commands find by name, and a way to run a command."""
 
+import contextlib
+import io
+import os
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import optax_cycles as oc
 from optax_cycles.cli import main
 
 TASK = """
@@ -58,6 +64,39 @@ def needy_task(model):
 
 not_a_task = 3
 """
+
+
+QUICK = [
+    *("range-test", "--problem", "tiny:task", "--optimizer", "sgd"),
+    *("--num", "8", "--seeds", "2", "--steps", "20", "--batch-size", "8"),
+    *("--lr-min", "0.01", "--lr-max", "100"),
+]
+
+
+@pytest.fixture(scope="session")
+def quick():
+    """The words of a range test that takes seconds."""
+    return tuple(QUICK)
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """The folder of a range test that has been run, and what it printed."""
+    folder = tmp_path_factory.mktemp("once")
+    (folder / "tiny.py").write_text(TASK)
+    said = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(said):
+        code = main([*QUICK, "--out", "found"])
+    sys.modules.pop("tiny", None)
+    assert code == 0
+    return SimpleNamespace(out=said.getvalue(), folder=folder / "found")
+
+
+@pytest.fixture(scope="session")
+def environment():
+    """Variables of a process that finds the package, and tasks in its own folder."""
+    root = Path(oc.__file__).parents[1]
+    return {**os.environ, "PYTHONPATH": f".{os.pathsep}{root}"}
 
 
 @pytest.fixture

@@ -1,41 +1,22 @@
 """`optax-cycles range-test` on a tiny task: results, files, refusals, interruption."""
 
-import contextlib
 import json
 import os
 import re
-import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
 import optax_cycles as oc
-from optax_cycles.cli.console import Console
 
-QUICK = [
-    *("range-test", "--problem", "tiny:task", "--optimizer", "sgd"),
-    *("--num", "8", "--seeds", "2", "--steps", "20", "--batch-size", "8"),
-    *("--lr-min", "0.01", "--lr-max", "100"),
-]
-ROOT = Path(oc.__file__).parents[1]
 FILES = ["parallel.nc", "ramp.nc", "range_test.json", "range_test.png", "training.nc"]
 
 
-@pytest.fixture
-def done(command):
-    code, out, err = command(*QUICK, "--out", "found")
-    assert code == 0, err
-    return out
-
-
-def test_it_leaves_the_figure_and_the_results(done, folder):
-    assert sorted(os.listdir(folder / "found")) == FILES
-    content = json.loads((folder / "found/range_test.json").read_text())
+def test_it_leaves_the_figure_and_the_results(once):
+    assert sorted(os.listdir(once.folder)) == FILES
+    content = json.loads((once.folder / "range_test.json").read_text())
     assert content["complete"] is True
     assert content["refusal"] is None
     suggestion = content["suggestion"]
@@ -46,15 +27,15 @@ def test_it_leaves_the_figure_and_the_results(done, folder):
     assert len(content["trainings"]["1cycle"]["loss"]) == 2
     assert content["settings"]["optimizer"] == "sgd"
     assert content["seconds"]["range test"] > 0
-    assert (folder / "found/range_test.png").read_bytes().startswith(b"\x89PNG")
+    assert (once.folder / "range_test.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_curves_can_be_read_back(done, folder):
-    result = oc.sweep.SweepResult.load(folder / "found/parallel.nc")
+def test_the_curves_can_be_read_back(once):
+    result = oc.sweep.SweepResult.load(once.folder / "parallel.nc")
     assert result.space.names == ("learning_rate", "seed")
     assert result.train["loss"].shape == (8, 2, 20)
-    content = json.loads((folder / "found/range_test.json").read_text())
-    training = oc.sweep.SweepResult.load(folder / "found/training.nc")
+    content = json.loads((once.folder / "range_test.json").read_text())
+    training = oc.sweep.SweepResult.load(once.folder / "training.nc")
     np.testing.assert_allclose(
         training.validation["loss"][0, :, -1],
         content["trainings"]["1cycle"]["loss"],
@@ -62,23 +43,23 @@ def test_the_curves_can_be_read_back(done, folder):
     )
 
 
-def test_it_prints_the_suggestion_both_trainings_and_the_time(done):
+def test_it_prints_the_suggestion_both_trainings_and_the_time(once):
     for words in ("peak", "best constant", "base", "ramp: valley", "ramp: steep"):
-        assert words in done
-    assert "1cycle" in done
-    assert "constant" in done
-    assert "Where the time went" in done
-    assert re.search(r"\d\.\d{4} ± \d\.\d{4}", done)
+        assert words in once.out
+    assert "1cycle" in once.out
+    assert "constant" in once.out
+    assert "Where the time went" in once.out
+    assert re.search(r"\d\.\d{4} ± \d\.\d{4}", once.out)
 
 
-def test_the_suggested_rate_trains_a_quadratic(done, folder):
+def test_the_suggested_rate_trains_a_quadratic(once):
     """The least-squares loss has curvature near 2, so rates near 1/2 are best."""
-    content = json.loads((folder / "found/range_test.json").read_text())
+    content = json.loads((once.folder / "range_test.json").read_text())
     assert 0.05 < content["suggestion"]["best"] < 1.0
 
 
-def test_a_loss_that_never_falls_is_refused(command, folder):
-    words = [w if w != "tiny:task" else "tiny:flat_task" for w in QUICK]
+def test_a_loss_that_never_falls_is_refused(command, folder, quick):
+    words = [w if w != "tiny:task" else "tiny:flat_task" for w in quick]
     code, out, _ = command(*words, "--out", "flat")
     assert code == 1
     assert "No suggestion: parallel_best: no value improves" in " ".join(out.split())
@@ -87,15 +68,15 @@ def test_a_loss_that_never_falls_is_refused(command, folder):
     assert "no value improves" in content["refusal"]
 
 
-def test_a_range_that_ends_too_early_is_refused(command):
-    words = [w if w != "100" else "0.05" for w in QUICK]
+def test_a_range_that_ends_too_early_is_refused(command, quick):
+    words = [w if w != "100" else "0.05" for w in quick]
     code, out, _ = command(*words, "--out", "short")
     assert code == 1
     assert "raise the end of the range" in " ".join(out.split())
 
 
-def test_a_loss_that_is_never_finite_is_refused(command, folder):
-    words = [w if w != "tiny:task" else "tiny:nan_task" for w in QUICK]
+def test_a_loss_that_is_never_finite_is_refused(command, folder, quick):
+    words = [w if w != "tiny:task" else "tiny:nan_task" for w in quick]
     code, out, _ = command(*words, "--out", "nan")
     assert code == 1
     assert "training failed at every value" in " ".join(out.split())
@@ -105,30 +86,23 @@ def test_a_loss_that_is_never_finite_is_refused(command, folder):
     assert (folder / "nan/range_test.png").exists()
 
 
-def test_files_of_an_earlier_run_are_not_taken_for_those_of_this_one(done, command):
-    words = [w if w != "100" else "0.05" for w in QUICK]
-    _, out, _ = command(*words, "--out", "found")
-    assert "training.nc" not in out
-    assert not Path("found/training.nc").exists()
-
-
 def test_bad_input_leaves_no_folder_behind(command, folder):
     command("range-test", "--problem", "tiny:vector_task", "--batch-size", 8)
     command("range-test", "--problem", "tiny:nothing")
     assert not (folder / "optax-cycles-out").exists()
 
 
-def test_the_files_describe_themselves(done, folder):
-    with xr.open_dataset(folder / "found/ramp.nc", engine="h5netcdf") as ramp:
+def test_the_files_describe_themselves(once):
+    with xr.open_dataset(once.folder / "ramp.nc", engine="h5netcdf") as ramp:
         rates = ramp["learning_rate"].to_numpy()
         assert ramp["learning_rate"].dims == ("step",)
     np.testing.assert_allclose(rates, 0.01 * 1e4 ** (np.arange(20) / 20), rtol=1e-12)
-    with xr.open_dataset(folder / "found/training.nc", engine="h5netcdf") as training:
+    with xr.open_dataset(once.folder / "training.nc", engine="h5netcdf") as training:
         assert training["training"].to_numpy().tolist() == ["1cycle", "constant"]
         codes = json.loads(training["status"].attrs["codes"])
     assert codes == {"running": 0, "diverged": 1, "padding": 2}
-    curve = json.loads((folder / "found/range_test.json").read_text())["curve"]
-    result = oc.sweep.SweepResult.load(folder / "found/parallel.nc")
+    curve = json.loads((once.folder / "range_test.json").read_text())["curve"]
+    result = oc.sweep.SweepResult.load(once.folder / "parallel.nc")
     rates = result.space.axes[0].values["learning_rate"]
     np.testing.assert_array_equal(curve["learning_rate"], rates)
 
@@ -233,64 +207,6 @@ def test_help_shows_examples_and_documents_the_files(command):
 def test_version(command):
     code, out, _ = command("--version")
     assert (code, out.strip()) == (0, f"optax-cycles {oc.__version__}")
-
-
-def test_control_c_keeps_what_has_been_computed(command, folder, monkeypatch):
-    """Ctrl-C in the middle of the range test, after 10 of 20 updates."""
-
-    def press(now):
-        if now.done >= 10 * 16:
-            raise KeyboardInterrupt
-
-    @contextlib.contextmanager
-    def bars(self, *names):
-        yield dict.fromkeys(names, press)
-
-    monkeypatch.setattr(Console, "bars", bars)
-    code, out, err = command(*QUICK, "--out", "cut")
-    assert code == 1
-    assert "interrupted: what had been computed is kept" in err
-    assert "(incomplete)" in out
-    content = json.loads((folder / "cut/range_test.json").read_text())
-    assert content["complete"] is False
-    assert content["suggestion"] is None
-    result = oc.sweep.SweepResult.load(folder / "cut/parallel.nc")
-    assert result.complete is False
-    assert np.all(result.updates[:4] == 10)
-    losses = result.train["loss"]
-    assert np.all(np.isfinite(losses[:4, :, :10]))
-    assert np.all(np.isnan(losses[..., 10:]))
-
-
-# A process in the background inherits that Ctrl-C is ignored; this one listens again.
-LISTENING = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from optax_cycles.cli import main
-raise SystemExit(main())
-"""
-
-
-def test_a_real_signal_stops_the_command_cleanly(folder):
-    words = [w if w != "20" else "2000000" for w in QUICK]
-    process = subprocess.Popen(
-        [sys.executable, "-c", LISTENING, *words, "--out", "cut"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
-    )
-    while not (folder / "cut").exists() and process.poll() is None:
-        time.sleep(0.1)
-    time.sleep(5)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 1, err
-    assert "Traceback" not in err
-    assert "(incomplete)" in out
-    content = json.loads((folder / "cut/range_test.json").read_text())
-    assert content["complete"] is False
 
 
 @pytest.mark.slow

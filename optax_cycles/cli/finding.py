@@ -1,0 +1,210 @@
+"""The work of `range-test`, from its arguments to its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from optax_cycles.cli.console import Console
+from optax_cycles.cli.folder import Folder
+from optax_cycles.cli.machine import Machine, start
+from optax_cycles.cli.main import say
+from optax_cycles.cli.optimizers import OPTIMIZERS, NamedOptimizer
+from optax_cycles.cli.parts import PARTS, find
+from optax_cycles.cli.report import FILES, FORMAT, MAIN, Findings, write
+from optax_cycles.cli.tables import show
+from optax_cycles.cli.tasks import named_task
+from optax_cycles.problems import Task
+from optax_cycles.sweep.check import check_trainable
+from optax_cycles.sweep.checkpoint import CheckpointError, RefusedError
+from optax_cycles.sweep.fingerprint import digest_of, problem_digest
+from optax_cycles.sweep.loop import SweepError
+from optax_cycles.sweep.placement import resolve_placement
+from optax_cycles.sweep.trainable import Trainable, trainable
+
+LONGEST = 300
+_OTHER = {
+    "problem": "another problem",
+    "data": "other data",
+    "jax": "another version of JAX",
+}
+
+
+class Work(NamedTuple):
+    """All that the parts of the command share.
+
+    Attributes:
+      done: what is in the folder of the same command, if that is complete; other
+        processes than the first have only its exit code.
+    """
+
+    args: argparse.Namespace
+    machine: Machine
+    console: Console
+    task: Task
+    optimizer: NamedOptimizer
+    train: Trainable
+    folder: Folder
+    found: Findings
+    done: Mapping[str, Any] | None
+
+    def run(self) -> int:
+        """Do what is left to do, write the files and show the tables."""
+        with self.console.notes():
+            return self._run()
+
+    def _run(self) -> int:
+        if self.done is not None:
+            self.console.say("Complete already: nothing is trained (--overwrite does)")
+            return self._show(self.done)
+        problems = self._find_all()
+        try:
+            problems += self._write()
+        except KeyboardInterrupt:
+            return self._say(["interrupted twice, before files were written"])
+        code = self._show(self.found.content())
+        return self._say(problems) if problems else code
+
+    def _find_all(self) -> list[str]:
+        """Do all parts; returns what has stopped them."""
+        try:
+            with self.console.bars(*PARTS) as reports:
+                find(self, reports)
+        except KeyboardInterrupt as stop:
+            return ["interrupted", *_notes(stop)]
+        except SweepError as error:
+            said = str(error).partition("; .result")[0]
+            # What a checkpoint failed of, the rest could not be saved of either.
+            known = isinstance(error.__cause__, CheckpointError)
+            return [said] if known else [said, *_notes(error)]
+        except RefusedError as error:
+            raise ValueError(f"{error}, or start anew with --overwrite") from error
+        except BaseException:
+            if self.machine.processes.is_first:
+                self.folder.abandon()
+            raise
+        self.found.complete = True
+        return []
+
+    def _write(self) -> list[str]:
+        """Write the files on the first process; returns why that failed."""
+        with self.found.timed("figure and files"):
+            if self.found.complete:
+                self.found.trained = _digests(self)
+            try:
+                if self.machine.processes.is_first:
+                    write(self.found, self.folder)
+            except Exception as error:  # Matplotlib raises all kinds.
+                return [f"can't write to {self.folder.path}/ ({error})"]
+        return []
+
+    def _say(self, problems: list[str]) -> int:
+        """One line about what went wrong, and what to do."""
+        problems = [
+            problem
+            if len(problem) <= LONGEST
+            else f"{problem[: LONGEST // 2]} ... {problem[-LONGEST // 2 :]}"
+            for problem in problems
+        ]
+        goes_on = f"the same command goes on from what {self.folder.path}/ has kept"
+        return say(self.args.prog, "; ".join([*problems, goes_on]), 1)
+
+    def _show(self, content: Mapping[str, Any]) -> int:
+        if self.machine.processes.is_first:
+            show(content, self.console, self.folder)
+        return 0 if content["complete"] and content["suggestion"] else 1
+
+
+def _notes(error: BaseException) -> list[str]:
+    return list(getattr(error, "__notes__", []))
+
+
+def prepare(args: argparse.Namespace) -> Work:
+    """Read what the command is about, before anything is computed.
+
+    Raises:
+      ValueError, TypeError, OSError: for bad input.
+    """
+    seconds = {"start and imports": time.process_time()}
+    machine = start(args)
+    console = Console(quiet=not machine.processes.is_first)
+    found = Findings(settings=_settings(args), seconds=seconds)
+    with found.timed("data and model"):
+        task = named_task(args.problem, args.model)
+    optimizer = OPTIMIZERS[args.optimizer]
+    work = Work(
+        args=args,
+        machine=machine,
+        console=console,
+        task=task,
+        optimizer=optimizer,
+        train=trainable(task.problem, optimizer.constant),
+        folder=Folder(args.out, MAIN, FILES, FORMAT),
+        found=found,
+        done=None,
+    )
+    return work._replace(done=_open(work))
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The options that say what is computed, and where."""
+    hidden = {"run", "prog", "overwrite"}
+    hidden |= {"distributed", "coordinator", "processes", "process"}
+    hidden |= {"model"} if args.problem is not None else set()
+    return {name: value for name, value in vars(args).items() if name not in hidden}
+
+
+def _open(work: Work) -> Mapping[str, Any] | None:
+    """Open the folder on the first process; what is there, if it is complete."""
+    processes = work.machine.processes
+
+    def opened() -> Mapping[str, Any] | None:
+        overwrite = work.args.overwrite
+        content = work.folder.open(work.found.settings, overwrite=overwrite)
+        if content is None:
+            work.folder.begin(work.found.content())
+        elif content["complete"]:
+            _check_same(work, content["trained"])
+            return content
+        return None
+
+    told = "--out: the first process can't use the folder, and says why"
+    content = processes.on_first(opened, ValueError(told))
+    complete, suggests = processes.first(
+        [content is not None, bool(content and content["suggestion"])]
+    )
+    if content is None and complete:
+        return {"complete": True, "suggestion": suggests or None}
+    return content
+
+
+def _check_same(work: Work, before: Mapping[str, str]) -> None:
+    """Check that a complete test is of the same problem and data."""
+    with resolve_placement("auto").tracing():
+        check_trainable(work.train, *_example(work))
+    now = _digests(work)
+    other = [_OTHER[name] for name in now if before.get(name) != now[name]]
+    if other:
+        raise ValueError(work.folder.refusal(f"of {' and '.join(other)}"))
+
+
+def _digests(work: Work) -> dict[str, str]:
+    """What was trained, on what, with which version of JAX."""
+    task = work.task
+    return {
+        "problem": problem_digest(work.train, *_example(work)),
+        "data": digest_of((task.train, task.validation)),
+        "jax": jax.__version__,
+    }
+
+
+def _example(work: Work) -> tuple[Any, Any, Any]:
+    """A member's hyperparameters, a batch and the validation batch."""
+    size = work.args.batch_size
+    batch = jax.tree.map(lambda leaf: leaf[:size], work.task.train)
+    return {"learning_rate": jnp.float32(1.0)}, batch, work.task.validation

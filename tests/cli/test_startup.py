@@ -1,0 +1,96 @@
+"""The command line is there at once: what `--help` needs is all that is imported."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from optax_cycles.cli.interrupt import ends_at_once
+
+HEAVY = {"jax", "jaxlib", "numpy", "optax", "flax", "rich", "matplotlib"}
+PROGRAM = """
+import sys
+from optax_cycles.cli import main
+try:
+    code = main({words!r})
+except SystemExit as stop:
+    code = stop.code
+print(code, sorted({heavy!r} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("--help", 0),
+        ("--version", 0),
+        ("range-test --help", 0),
+        ("plot --help", 0),
+        ("range-test --steps none", 2),
+        ("range-test --num 2", 2),
+        ("tune", 2),
+    ],
+)
+def test_help_and_bad_options_need_no_jax(words, code):
+    program = PROGRAM.format(words=words.split(), heavy=HEAVY)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.splitlines()[-1] == f"{code} []"
+
+
+def test_ctrl_c_ends_the_process_with_one_line():
+    program = """
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from optax_cycles.cli.interrupt import ends_at_once
+with ends_at_once("this"):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:  # as an import may
+        pass
+    print("went on")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "this: error: interrupted before there was anything to keep\n"
+    )
+
+
+def test_ctrl_c_is_as_it_was_afterwards():
+    before = signal.getsignal(signal.SIGINT)
+    with ends_at_once("this"):
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_ctrl_c_that_is_ignored_or_taken_stays_so():
+    before = signal.getsignal(signal.SIGINT)
+    seen = []
+    for handler in (signal.SIG_IGN, lambda *_: seen.append("taken")):
+        signal.signal(signal.SIGINT, handler)
+        try:
+            with ends_at_once("this"):
+                os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            signal.signal(signal.SIGINT, before)
+    assert seen == ["taken"]
+
+
+def test_it_may_be_called_in_any_thread():
+    seen = []
+
+    def work():
+        with ends_at_once("this"):
+            seen.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [True]

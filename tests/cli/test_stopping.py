@@ -1,0 +1,394 @@
+"""`optax-cycles range-test` stops at any moment, and the same command goes on."""
+
+import contextlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import jax
+import numpy as np
+import pytest
+
+import optax_cycles as oc
+from optax_cycles.cli.console import Console
+from optax_cycles.sweep.engine import Engine
+
+CURVES = ("parallel.nc", "ramp.nc", "training.nc")
+
+
+def same_curves(one, other):
+    """Whether two folders hold the same bits."""
+    for name in CURVES:
+        found, expected = (oc.sweep.SweepResult.load(f / name) for f in (one, other))
+        for kind in ("train", "validation"):
+            for metric, values in getattr(expected, kind).items():
+                np.testing.assert_array_equal(getattr(found, kind)[metric], values)
+        np.testing.assert_array_equal(found.status, expected.status)
+
+
+def content_of(folder):
+    return json.loads((folder / "range_test.json").read_text())
+
+
+@pytest.fixture
+def progress(monkeypatch):
+    """What the parts report, in a list; a function put into it is called, too."""
+    seen = []
+
+    @contextlib.contextmanager
+    def bars(self, *names):
+        def reporting(name):
+            def report(now):
+                press = next(filter(callable, seen), None)
+                seen.append((name, now.done))
+                if press is not None:
+                    press(name, now.done)
+
+            return report
+
+        yield {name: reporting(name) for name in names}
+
+    monkeypatch.setattr(Console, "bars", bars)
+    return seen
+
+
+def interrupting(part, updates):
+    """Presses Ctrl-C in one part, once so many updates of its members are done."""
+
+    def press(name, done):
+        if name == part and done >= updates:
+            raise KeyboardInterrupt
+
+    return press
+
+
+@pytest.fixture
+def copied(folder, once):
+    """A complete test's folder, by the name of `found`."""
+    shutil.copytree(once.folder, folder / "found")
+    return folder / "found"
+
+
+def test_control_c_keeps_what_has_been_computed_and_the_command_goes_on(
+    command, folder, quick, progress, once
+):
+    """Ctrl-C in the middle of the range test, after 10 of 20 updates."""
+    progress.append(interrupting("range test", 10 * 16))
+    code, out, err = command(*quick, "--out", "cut")
+    assert code == 1
+    assert err.count("\n") == 1
+    assert "error: interrupted; the same command goes on from what cut/ has" in err
+    assert "(incomplete)" in out
+    content = content_of(folder / "cut")
+    assert content["complete"] is False
+    assert content["suggestion"] is None
+    result = oc.sweep.SweepResult.load(folder / "cut/parallel.nc")
+    assert result.complete is False
+    assert np.all(result.updates[:4] == 10)
+    losses = result.train["loss"]
+    assert np.all(np.isfinite(losses[:4, :, :10]))
+    assert np.all(np.isnan(losses[..., 10:]))
+
+    progress.clear()
+    code, out, err = command(*quick, "--out", "cut")
+    assert (code, err) == (0, "")
+    # It says so before it compiles, and then from where it goes on.
+    assert progress[:2] == [("range test", 0), ("range test", 10 * 16)]
+    same_curves(folder / "cut", once.folder)
+    assert sorted(os.listdir(folder / "cut")) == sorted(os.listdir(once.folder))
+
+
+def test_control_c_in_a_later_part_keeps_the_earlier_ones(
+    command, folder, quick, progress, once
+):
+    progress.append(interrupting("training", 1))
+    assert command(*quick, "--out", "cut")[0] == 1
+    content = content_of(folder / "cut")
+    assert (content["complete"], content["trainings"]) == (False, {})
+    expected = content_of(once.folder)
+    assert content["suggestion"] == expected["suggestion"]
+    assert content["ramp_rules"] == expected["ramp_rules"]
+
+    progress.clear()
+    assert command(*quick, "--out", "cut")[0] == 0
+    assert ("range test", 20 * 16) in progress[:2]
+    same_curves(folder / "cut", once.folder)
+
+
+def test_a_complete_test_is_shown_again_without_training(
+    command, copied, quick, progress
+):
+    before = {file.name: file.stat().st_mtime_ns for file in copied.iterdir()}
+    code, out, err = command(*quick, "--out", "found")
+    assert (code, err) == (0, "")
+    assert progress == []
+    assert out.startswith("Complete already: nothing is trained (--overwrite does)\n")
+    table = out.partition("Learning rate")[2].partition("Where the time")[0]
+    content = content_of(copied)
+    for name in ("peak", "best", "base"):
+        assert f"{content['suggestion'][name]:.3g} " in table
+    for metrics in content["trainings"].values():
+        assert f"{np.mean(metrics['loss']):.4f} ± " in table
+    after = {file.name: file.stat().st_mtime_ns for file in copied.iterdir()}
+    assert after == before
+
+
+def test_overwrite_starts_anew(command, copied, quick, progress):
+    words = [w if w != "100" else "0.05" for w in quick]
+    code, out, _ = command(*words, "--out", "found", "--overwrite")
+    assert code == 1
+    assert "No suggestion" in out
+    assert ("range test", 0) in progress
+    # Those of the earlier test are gone.
+    assert "training.nc" not in out
+    assert not (copied / "training.nc").exists()
+
+
+def test_a_refusal_is_shown_again_with_its_exit_code(command, copied, quick):
+    file = copied / "range_test.json"
+    content = content_of(copied) | {"suggestion": None, "refusal": "it is too flat"}
+    file.write_text(json.dumps(content))
+    code, out, _ = command(*quick, "--out", "found")
+    assert code == 1
+    assert "No suggestion: it is too flat" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--steps 30", "--steps 20 (now 30)"),
+        ("--optimizer adam", "--optimizer sgd (now adam)"),
+        ("--lr-max 1 --key 2", "--lr-max 100 (now 1), --key 0 (now 2)"),
+        ("--devices 1", "no --devices (now 1)"),
+        ("--mesh members=1,data=2", "no --mesh (now members=1,data=2)"),
+    ],
+)
+def test_another_command_with_the_same_out_is_refused(
+    command, copied, quick, words, said
+):
+    text = (copied / "range_test.json").read_text()
+    code, out, err = command(*quick, *words.split(), "--out", "found")
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert (
+        f"--out: found/ holds a test with {said}: give another --out, or start" in err
+    )
+    assert (copied / "range_test.json").read_text() == text
+
+
+def test_it_is_refused_before_the_first_is_complete_too(command, copied, quick):
+    content = content_of(copied) | {"complete": False}
+    (copied / "range_test.json").write_text(json.dumps(content))
+    code, _, err = command(*quick, "--steps", 30, "--out", "found")
+    assert code == 2
+    assert "--steps 20 (now 30)" in err
+
+
+def test_what_changes_no_number_may_differ(command, copied, quick):
+    words = ("--chunk", 3, "--checkpoint-every", 5)
+    code, out, err = command(*quick, *words, "--out", "found")
+    assert (code, err) == (0, "")
+    assert "Complete already" in out
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("** 2", "** 4.0"), "of another problem:"),
+        (("default_rng(0)", "default_rng(12)"), "of other data:"),
+    ],
+)
+def test_a_complete_test_of_another_task_is_not_shown(
+    command, copied, quick, change, said
+):
+    task = copied.parent / "tiny.py"
+    task.write_text(task.read_text().replace(*change))
+    code, out, err = command(*quick, "--out", "found")
+    assert (code, out) == (2, "")
+    assert f"--out: found/ holds a test {said} give another --out" in err
+
+
+def test_an_interrupted_test_does_not_go_on_with_another_task(
+    command, folder, quick, progress
+):
+    progress.append(interrupting("range test", 1))
+    command(*quick, "--out", "cut")
+    before = content_of(folder / "cut")
+    sys.modules.pop("tiny")
+    task = (folder / "tiny.py").read_text()
+    (folder / "tiny.py").write_text(task.replace("** 2", "** 4.0"))
+    code, _, err = command(*quick, "--out", "cut")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "is of another sweep, with another problem" in err
+    assert "or start anew with --overwrite" in err
+    assert content_of(folder / "cut") == before
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"format": "optax_cycles.plan/1"}'])
+def test_a_file_that_is_no_tests_is_not_replaced(command, folder, quick, text):
+    (folder / "found").mkdir()
+    (folder / "found/range_test.json").write_text(text)
+    code, _, err = command(*quick, "--out", "found")
+    assert code == 2
+    assert "range_test.json is not what this command writes" in err
+    assert (folder / "found/range_test.json").read_text() == text
+
+
+def limit_files(size):
+    """As a disk that is full: what is written beyond so many bytes fails."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+
+
+def test_a_full_disk_is_one_line_and_what_had_been_computed_is_kept(
+    command, folder, quick, once
+):
+    """Here checkpoints fit, the files with the curves don't."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit_files(8192)
+    try:
+        code, out, err = command(*quick, "--out", "full")
+    finally:
+        limit_files(most)
+    assert code == 1
+    assert err.count("\n") == 1
+    assert "can't write to full/ (save: full/" in err
+    assert "File too large" in err
+    assert "best constant" in out
+    assert content_of(folder / "full")["complete"] is False
+    assert not (folder / "full/parallel.nc").exists()
+
+    code, _, err = command(*quick, "--out", "full")
+    assert (code, err) == (0, "")
+    same_curves(folder / "full", once.folder)
+
+
+def test_memory_that_is_not_enough_is_one_line_and_the_command_goes_on(
+    command, folder, quick, once, monkeypatch
+):
+    advance, calls = Engine.advance, []
+
+    def full(engine, members, segment):
+        calls.append(len(members.status))
+        if len(calls) > 1:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return advance(engine, members, segment)
+
+    with monkeypatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("always")
+        patch.setattr(Engine, "advance", full)
+        code, _, err = command(*quick, "--chunk", 8, "--out", "full")
+    assert code == 1
+    *notes, line = err.splitlines()
+    assert notes
+    assert all(note.startswith("note: run: ") for note in notes)
+    assert "RESOURCE_EXHAUSTED: Out of memory" in line or "memory" in line
+    assert "Traceback" not in err
+    assert content_of(folder / "full")["complete"] is False
+
+    code, _, err = command(*quick, "--chunk", 8, "--out", "full")
+    assert (code, err) == (0, "")
+    same_curves(folder / "full", once.folder)
+
+
+# A process in the background inherits that Ctrl-C is ignored; this one listens again.
+LISTENING = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from optax_cycles.cli import main
+raise SystemExit(main())
+"""
+
+
+def started(folder, environment, *words, first=""):
+    """A command in a process of its own, which runs some code first."""
+    return subprocess.Popen(
+        [sys.executable, "-c", first + LISTENING, *map(str, words)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def waits_for(path, process):
+    while not path.exists() and process.poll() is None:
+        time.sleep(0.02)
+    assert process.poll() is None, process.communicate()
+
+
+def test_a_real_signal_stops_the_command_cleanly(folder, quick, environment):
+    words = [w if w != "20" else "2000000" for w in quick]
+    process = started(folder, environment, *words, "--out", "cut")
+    waits_for(folder / "cut/checkpoints/parallel", process)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert err.count("\n") == 1
+    assert "(incomplete)" in out
+    content = json.loads((folder / "cut/range_test.json").read_text())
+    assert content["complete"] is False
+
+
+def test_a_signal_before_there_is_anything_to_keep_is_one_line(folder, environment):
+    (folder / "slow.py").write_text(
+        "import pathlib, time\npathlib.Path('here').touch()\ntime.sleep(60)\n"
+    )
+    words = ("range-test", "--problem", "slow:task")
+    process = started(folder, environment, *words)
+    waits_for(folder / "here", process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    expected = "optax-cycles range-test: error: interrupted before there was anything"
+    assert (process.returncode, out) == (1, "")
+    assert err == f"{expected} to keep\n"
+    assert not (folder / "optax-cycles-out").exists()
+
+
+def test_a_disk_too_full_for_checkpoints_is_one_line(folder, quick, environment):
+    words = (*quick, "--checkpoint-every", 0, "--out", "full")
+    limit = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (1024, -1))"
+    process = started(folder, environment, *words, first=limit)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert err.count("\n") == 1
+    assert "a checkpoint can't be written in" in err
+    assert "File too large" in err
+    assert len(err) < 1000
+    assert os.listdir(folder / "full/checkpoints/parallel") == []
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_with_the_same_bits(
+    folder, quick, environment
+):
+    moments = random.Random(0)
+    words = [w if w != "20" else "4000" for w in quick]
+    words += ["--checkpoint-every", "0"]
+    straight = started(folder, environment, *words, "--out", "straight")
+    _, err = straight.communicate(timeout=300)
+    assert straight.returncode == 0, err
+    killed = 0
+    for _ in range(4):
+        process = started(folder, environment, *words, "--out", "killed")
+        waits_for(folder / "killed/range_test.json", process)
+        time.sleep(moments.uniform(0, 12))
+        process.kill()
+        killed += process.wait(timeout=60) == -signal.SIGKILL
+        process.communicate()
+    assert killed >= 2
+    process = started(folder, environment, *words, "--out", "killed")
+    _, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (0, "")
+    same_curves(folder / "killed", folder / "straight")
+    assert not (folder / "killed/checkpoints").exists()
