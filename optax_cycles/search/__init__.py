@@ -6,6 +6,7 @@ from optax_cycles.search.distributions import log_uniform as log_uniform
 from optax_cycles.search.distributions import uniform as uniform
 from optax_cycles.search.halving import hyperband as hyperband
 from optax_cycles.search.halving import successive_halving as successive_halving
+from optax_cycles.search.optuna import optuna as optuna
 from optax_cycles.search.population import population as population
 from optax_cycles.search.result import SearchResult as SearchResult
 from optax_cycles.search.sampling import random as random

@@ -51,6 +51,8 @@ class SearchResult:
         +inf for members that did not train to the end; with `mode="max"` it is the
         negative of the metric.
         """
+        if self.metric not in self.sweep.validation:  # stopped before there was one
+            return np.full(self.sweep.space.size, np.inf)
         last = self.sweep.validation[self.metric][..., -1].reshape(-1)
         ended = self.sweep.updates.reshape(-1) == self.sweep.steps
         return np.where(np.isfinite(last) & ended, SIGNS[self.mode] * last, np.inf)
