@@ -18,6 +18,8 @@ from optax_cycles.sweep.streams import StreamBatches, is_stream
 
 SEGMENTS = 20
 SHORTEST_SEGMENT = 10
+# With which results name their metrics.
+PREFIXES = ("train_", "validation_", "hparams_")
 LONGEST_SEGMENT = 500
 
 
@@ -30,9 +32,10 @@ def check_lengths(
         _checks.integer("run", "chunk", chunk, minimum=1)
     _checks.real("run", "checkpoint_every", checkpoint_every, minimum=0)
     if segment is None:
-        return min(max(-(-steps // SEGMENTS), SHORTEST_SEGMENT), LONGEST_SEGMENT)
+        least = -(-int(steps) // SEGMENTS)
+        return min(max(least, SHORTEST_SEGMENT), LONGEST_SEGMENT)
     _checks.integer("run", "segment", segment, minimum=1)
-    return segment
+    return int(segment)
 
 
 def layout(
@@ -79,7 +82,7 @@ def check_validation(data: PyTree, validation: Batch | None) -> None:
 def check_names(space: Space) -> None:
     """Check that no hyperparameter is called what results call their own."""
     for name, values in space.members().items():
-        if name in RESERVED + JUDGED:
+        if name in RESERVED + JUDGED or name.startswith(PREFIXES):
             raise ValueError(f"run: {name!r} can't be the name of a hyperparameter")
         if name == "seed":
             check_seeds("run", name, values)

@@ -101,7 +101,7 @@ class ArrayBatches:
                 f"at most the number of examples ({self.count})",
                 batch_size,
             )
-        self.batch_size = batch_size
+        self.batch_size = batch_size = int(batch_size)
         self.example = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(
                 (batch_size, *np.shape(leaf)[1:]), jnp.result_type(leaf)
@@ -122,13 +122,13 @@ class ArrayBatches:
         return np.asarray(_indices(shuffle, np.asarray(orders, np.int32)))
 
     def _shuffle(self, start: int, steps: int) -> Shuffle:
-        epoch, offset = divmod(start * self.batch_size, self.count)
+        epoch, offset = divmod(int(start) * self.batch_size, self.count)
         return Shuffle(
             self._seed,
             np.asarray(epoch, np.int32),
             np.asarray(offset, np.int32),
             self.count,
-            steps,
+            int(steps),
             self.batch_size,
         )
 
@@ -150,6 +150,8 @@ class ArrayBatches:
         _checks.integer("segment", "steps", steps, minimum=1)
         if np.any(np.diff(orders) < 0):
             _checks.fail("segment", "orders", "increasing", orders)
+        if length > steps:
+            _checks.fail("segment", "length", f"at most steps ({steps})", length)
         return Segment(
             self.data,
             self._shuffle(start, steps),

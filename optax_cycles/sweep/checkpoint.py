@@ -179,11 +179,15 @@ def _checkpointer() -> Any:
 def _write(folder: Path, fingerprint: Mapping[str, str], saved: Saved) -> None:
     folder.mkdir()
     with _checkpointer() as checkpointer:
-        checkpointer.save(folder / _ARRAYS, saved.arrays)
+        some = {name: array for name, array in saved.arrays.items() if array.size}
+        checkpointer.save(folder / _ARRAYS, some)
+    empty = {n: [str(a.dtype), a.shape] for n, a in saved.arrays.items() if not a.size}
     manifest = {
         "format": FORMAT,
         "fingerprint": dict(fingerprint),
         "digests": {name: digest_of(array) for name, array in saved.arrays.items()},
+        # Which can't be saved as arrays.
+        "empty": empty,
         "notes": saved.notes,
     }
     manifest["digest"] = _digest_of_manifest(manifest)
@@ -201,7 +205,11 @@ def _digest_of_manifest(manifest: Mapping[str, Any]) -> str:
 def _read(folder: Path, manifest: Mapping[str, Any]) -> Saved:
     with _checkpointer() as checkpointer:
         read = checkpointer.restore(folder / _ARRAYS)
-    arrays = {name: np.asarray(read[name]) for name in manifest["digests"]}
+    empty = {n: np.empty(shape, t) for n, (t, shape) in manifest["empty"].items()}
+    arrays = {
+        name: empty[name] if name in empty else np.asarray(read[name])
+        for name in manifest["digests"]
+    }
     for name, digest in manifest["digests"].items():
         if digest_of(arrays[name]) != digest:
             raise ValueError(f"{name} is not what was written")

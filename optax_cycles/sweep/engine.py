@@ -152,6 +152,7 @@ class Engine:
           ValueError: if `size` is too small or not a multiple of the devices, or
             `order` is unknown.
         """
+        self.check_kind(key)
         start = self._starts(hparams, size=size, idents=idents, order=order)
         members: Members = self._init(start, self.place(key))
         self._find_layout()
@@ -181,6 +182,7 @@ class Engine:
         Returns:
           The shapes and dtypes of the population.
         """
+        self.check_kind(key)
         shapes: Members = self._init.lower(
             self._starts(hparams, size=size), self.place(key)
         )
@@ -210,6 +212,19 @@ class Engine:
             )
 
         return jax.tree.map(placed, self._layout, shapes)
+
+    def check_kind(self, key: Key) -> None:
+        """Raise for keys whose numbers depend on the neighbours, side by side.
+
+        Members of one seed would differ, and with chunks and devices so would all.
+        """
+        kind = str(jax.random.key_impl(key))
+        if self.placement.inside == "vmap" and "rbg" in kind:
+            expected = (
+                "of a kind whose numbers don't depend on members beside it, such as "
+                "jax.random.key(0, impl='threefry2x32')"
+            )
+            _checks.fail("init", "key", expected, kind)
 
     def _starts(self, hparams: Space | Mapping[str, Any], **how: Any) -> dict[str, Any]:
         """What `init` starts from, laid out over the devices."""

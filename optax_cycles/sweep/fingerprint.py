@@ -42,6 +42,26 @@ def plain(leaf: Any) -> np.ndarray:
     return np.asarray(whole(leaf))
 
 
+def _constants(program: Any, seen: set[int]) -> list[Any]:
+    """The constants of a program and of those that it calls: `jit` has its own."""
+    inner = getattr(program, "jaxpr", program)
+    if id(inner) in seen:
+        return []
+    seen.add(id(inner))
+    found = list(getattr(program, "consts", ()))
+    for eqn in inner.eqns:
+        called = jax.tree.leaves(list(eqn.params.values()), is_leaf=_is_program)
+        for other in filter(_is_program, called):
+            found += _constants(other, seen)
+        values: list[Any] = [getattr(atom, "val", None) for atom in eqn.invars]
+        found += [value for value in values if np.ndim(value)]
+    return found
+
+
+def _is_program(value: Any) -> bool:
+    return hasattr(getattr(value, "jaxpr", value), "eqns")
+
+
 def problem_digest(
     trainable: Trainable, hparams: Hparams, batch: Batch, validation: Batch | None
 ) -> str:
@@ -59,7 +79,7 @@ def problem_digest(
     if trainable.evaluate is not None and validation is not None:
         traced.append(jax.make_jaxpr(trainable.evaluate)(state, validation))
     text = [_ADDRESS.sub("", str(program.jaxpr)) for program in traced]
-    constants = [program.consts for program in traced]
+    constants = [_constants(program, set()) for program in traced]
     return digest_of((np.frombuffer("".join(text).encode(), np.uint8), constants))
 
 

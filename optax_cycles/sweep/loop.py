@@ -45,7 +45,11 @@ class SweepError(RuntimeError):
     def __init__(self, message: str, result: Any) -> None:
         """Keep the incomplete result."""
         super().__init__(f"{message}; .result holds what had been computed")
-        self.result = result
+        self.message, self.result = message, result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """So that it comes back from another process."""
+        return type(self), (self.message, self.result)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -153,6 +157,7 @@ def run(
     space = as_space("run", space)
     check_names(space)
     segment = check_lengths(steps, segment, chunk, checkpoint_every)
+    steps, chunk = int(steps), chunk if chunk == "auto" else int(chunk)
     horizons = check_horizons(steps, horizons, validation)
     verdicts = check_judge(judge, horizons, steps)
     init_key, data_key = jax.random.split(check_key(key))
@@ -160,6 +165,7 @@ def run(
     batches = source(data, batch_size, steps, order, data_key)
     measures = placement == "measure"
     engine = _engine(trainable, layout(placement, devices, mesh), divergence)
+    engine.check_kind(init_key)
     batch_size = jax.tree.leaves(batches.example)[0].shape[0]
     engine.placement.check_batch("run", batch_size)
     check_validation(data, validation)

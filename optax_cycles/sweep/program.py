@@ -11,6 +11,15 @@ import jax
 
 from optax_cycles._typing import PyTree
 
+# What a program is traced under, besides its arguments.
+_SETTINGS = (
+    "jax_enable_x64",
+    "jax_default_matmul_precision",
+    "jax_numpy_dtype_promotion",
+    "jax_numpy_rank_promotion",
+    "jax_debug_nans",
+)
+
 
 class Program:
     """A jitted function, compiled once for each set of shapes.
@@ -81,4 +90,5 @@ def compile_together(programs: Sequence[Program], at_once: int) -> None:
 
 def _shapes(args: Any) -> Any:
     leaves, structure = jax.tree.flatten(args)
-    return structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    return structure, shapes, tuple(getattr(jax.config, name) for name in _SETTINGS)

@@ -49,13 +49,14 @@ class Shuffle:
 
     def indices(self, orders: Array) -> Array:
         """int32 `[orders, steps, batch]`: the examples that each order has."""
-        read = jnp.arange(self.steps * self.batch_size, dtype=jnp.int32)
-        place = jnp.asarray(self.offset) + read[None]
-        epoch = jnp.asarray(self.epoch + place // self.count, jnp.uint32)
+        # Unsigned, as an offset below 2^31 and what is read may be above that together.
+        read = jnp.arange(self.steps * self.batch_size, dtype=jnp.uint32)
+        place = jnp.asarray(self.offset, jnp.uint32) + read[None]
+        epoch = jnp.asarray(self.epoch, jnp.uint32) + place // np.uint32(self.count)
         order = jnp.asarray(orders, jnp.uint32)[:, None]
         first, second = (jnp.asarray(word) for word in self.seed)
         streams = _chained(first, order, epoch), _chained(second, epoch, order)
-        found = _permuted(place % self.count, self.count, streams)
+        found = _permuted(place % np.uint32(self.count), self.count, streams)
         return found.reshape(-1, self.steps, self.batch_size)
 
 
@@ -82,7 +83,7 @@ def _permuted(place: Array, count: int, streams: tuple[Array, Array]) -> Array:
         swaps = _hash(jnp.maximum(x, partner) ^ salt) >> 31 == 1
         return jnp.where(swaps, partner, x)
 
-    start = jnp.broadcast_to(place.astype(jnp.uint32), streams[0].shape)
+    start = jnp.broadcast_to(place, streams[0].shape)
     return jax.lax.fori_loop(0, ROUNDS, swap_or_not, start).astype(jnp.int32)
 
 

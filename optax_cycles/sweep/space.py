@@ -86,7 +86,8 @@ def axis_values(function: str, name: str, values: Any) -> np.ndarray:
         array.min() >= INT_MIN and array.max() <= INT_MAX
     ):
         _checks.fail(function, name, "integers of at most 32 bits", values)
-    return array
+    # Unsigned integers would wrap where they are negated.
+    return array.astype(np.int32) if array.dtype.kind == "u" else array
 
 
 def _space(function: str, axes: Sequence[Axis]) -> Space:

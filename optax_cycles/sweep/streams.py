@@ -171,7 +171,7 @@ class StreamBatches:
         return DataError(f"run: data failed at batch {self._read}, with {what}")
 
     def _checked(self, batch: Batch) -> Batch:
-        arrays = jax.tree.map(np.asarray, batch)
+        arrays = jax.tree.map(_copied, batch)
         if self._read == 0:
             _batch_size(arrays)
             return arrays
@@ -180,6 +180,12 @@ class StreamBatches:
             expected = f"like the first, {known}"
             raise DataError(f"run: batch {self._read} must be {expected}, got {found}")
         return arrays
+
+
+def _copied(leaf: Any) -> np.ndarray:
+    """An array that stays as it is: many iterables fill one buffer again and again."""
+    array = np.asarray(leaf)
+    return array if isinstance(leaf, jax.Array) else array.copy()
 
 
 def _segment(data: PyTree, steps: int, size: int, length: int) -> Segment:
