@@ -21,10 +21,16 @@ CONSOLE = [
 ]
 
 
-def test_the_range_test_of_a_users_own_model_runs():
+@pytest.fixture(scope="module")
+def names():
+    """What the first block defines."""
+    found = {}
+    exec(PYTHON[0], found)
+    return found
+
+
+def test_the_range_test_of_a_users_own_model_runs(names):
     """Ten lines from a model to an optimizer; the suggestion is within the range."""
-    names = {}
-    exec(PYTHON[0], names)
     suggestion = names["found"]
     assert 1e-5 < suggestion.base <= suggestion.best <= suggestion.peak < 10.0
     params = names["problem"].init(jax.random.key(0))[0]
@@ -37,8 +43,9 @@ def test_the_range_test_of_a_users_own_model_runs():
 
 
 @pytest.mark.parametrize("code", PYTHON[1:])
-def test_further_code_runs(code):
-    exec(code, {})
+def test_further_code_runs(code, names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(code, dict(names))
 
 
 def test_every_schedule_of_the_table_exists():
