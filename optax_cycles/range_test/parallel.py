@@ -19,9 +19,9 @@ from optax_cycles.range_test.over import (
     over_space,
 )
 from optax_cycles.range_test.parallel_result import ParallelTest
-from optax_cycles.range_test.reads import refusing_unread
 from optax_cycles.range_test.runs import check_budget, run_over
 from optax_cycles.sweep.loop import check_options
+from optax_cycles.sweep.reads import refusing_unread
 from optax_cycles.sweep.snapshot import started_from
 from optax_cycles.sweep.space import log_space
 from optax_cycles.sweep.trainable import Trainable

@@ -20,10 +20,10 @@ from optax_cycles.range_test.over import (
     over_space,
 )
 from optax_cycles.range_test.ramp_result import RampTest
-from optax_cycles.range_test.reads import refusing_unread
 from optax_cycles.range_test.runs import run_over
 from optax_cycles.sweep.divergence import Divergence
 from optax_cycles.sweep.loop import check_options
+from optax_cycles.sweep.reads import refusing_unread
 from optax_cycles.sweep.snapshot import started_from
 from optax_cycles.sweep.space import Space
 from optax_cycles.sweep.trainable import Trainable

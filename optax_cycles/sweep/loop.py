@@ -31,6 +31,7 @@ from optax_cycles.sweep.judge import Judge, check_judge
 from optax_cycles.sweep.measure import fastest
 from optax_cycles.sweep.origin import explained
 from optax_cycles.sweep.placement import Placement
+from optax_cycles.sweep.reads import refusing_unread_once
 from optax_cycles.sweep.record import Record
 from optax_cycles.sweep.result import SweepResult
 from optax_cycles.sweep.space import Space, as_space
@@ -133,8 +134,9 @@ def run(
       A `SweepResult`.
 
     Raises:
-      TypeError, ValueError: for arguments that make no sense, and where
-        `check_trainable` finds the trainable wrong.
+      TypeError, ValueError: for arguments that make no sense, where
+        `check_trainable` finds the trainable wrong, and for a hyperparameter that
+        nothing reads.
       Interrupted: on Ctrl-C, with the incomplete result.
       SweepError: on any exception once members are in training (an iterable of
         batches that fails or ends too early, a checkpoint that can't be written, memory
@@ -169,8 +171,9 @@ def run(
     batch_size = jax.tree.leaves(batches.example)[0].shape[0]
     engine.placement.check_batch("run", batch_size)
     check_validation(data, validation)
+    judged = refusing_unread_once("run", trainable)
     with engine.placement.tracing():
-        check_trainable(trainable, one_of(space), batches.example, validation)
+        check_trainable(judged, one_of(space), batches.example, validation)
     checkpoints, processes = None, engine.processes
     if checkpoint is not None or processes.many:
         setting = setting_of(

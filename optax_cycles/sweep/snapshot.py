@@ -12,6 +12,7 @@ from jax.extend.core import Var
 
 from optax_cycles import _checks
 from optax_cycles._typing import Hparams, Key, ModelState, Params, PyTree, State
+from optax_cycles.sweep.reads import unnoted
 from optax_cycles.sweep.trainable import Trainable, TrainState
 
 
@@ -79,7 +80,7 @@ def _train_state(
     given: TrainState,
 ) -> Callable[[Key, Hparams], State]:
     def init(key: Key, hparams: Hparams) -> State:
-        shapes = jax.eval_shape(trainable.init, key, dict(hparams))
+        shapes = jax.eval_shape(trainable.init, key, unnoted(hparams))
         params = _placed("params", shapes.params, given.params)
         model_state = _placed("model_state", shapes.model_state, given.model_state)
         fresh = begin(params, model_state, hparams)
@@ -162,7 +163,7 @@ def _checked(part: str, name: str, leaf: Any, found: dict[str, Any]) -> Any:
 
 def _holding_hparams(make: Callable[[Hparams], PyTree], hparams: Hparams) -> list[bool]:
     """Which leaves of what is made depend on the hyperparameters."""
-    closed = jax.make_jaxpr(make)(dict(hparams))
+    closed = jax.make_jaxpr(make)(unnoted(hparams))
     depending = set(closed.jaxpr.invars)
 
     def depends(value: Any) -> bool:

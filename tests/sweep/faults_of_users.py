@@ -89,7 +89,9 @@ def minus_infinity(scene):
 
 
 def problem_with(**changes):
-    return oc.trainable(PROBLEM._replace(**changes), lambda hp: optax.adam(1.0))
+    return oc.trainable(
+        PROBLEM._replace(**changes), lambda hp: optax.adam(hp["learning_rate"])
+    )
 
 
 @fault(

@@ -162,7 +162,11 @@ def test_what_is_left_of_a_killed_write_is_ignored(folder, straight):
         ({"segment": 9}, "segment"),
         ({"order": "member"}, "order"),
         (
-            {"trainable": oc.trainable(PROBLEM, lambda hp: optax.adam(0.1))},
+            {
+                "trainable": oc.trainable(
+                    PROBLEM, lambda hp: optax.sgd(hp["learning_rate"])
+                )
+            },
             "problem",
         ),
     ],

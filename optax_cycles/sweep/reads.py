@@ -62,20 +62,31 @@ class _Read(dict[str, Any]):
         return dict(zip(names, values, strict=True))
 
 
+def unnoted(hparams: Hparams) -> Hparams:
+    """The same as an ordinary dict, without anything being read."""
+    return dict(dict.items(hparams))  # past the methods that note
+
+
 def refusing_unread(function: str, trainable: Trainable) -> Trainable:
     """The same trainable, which refuses a hyperparameter that nothing reads.
 
     It raises a `ValueError` where its step is traced, before anything is trained.
+    The same object is returned each time, so that programs are kept from one sweep to
+    the next.
     """
     try:
-        return _refusing_unread(function, trainable)
+        return _kept(function, trainable)
     except TypeError:  # something that has no hash
-        return _refusing_unread.__wrapped__(function, trainable)
+        return refusing_unread_once(function, trainable)
 
 
-# The same object each time, so that programs are kept from one test to the next.
 @functools.lru_cache(maxsize=8)
-def _refusing_unread(function: str, trainable: Trainable) -> Trainable:
+def _kept(function: str, trainable: Trainable) -> Trainable:
+    return refusing_unread_once(function, trainable)
+
+
+def refusing_unread_once(function: str, trainable: Trainable) -> Trainable:
+    """As `refusing_unread`, a new object each time, to be traced and forgotten."""
     asked: set[str] = set()
 
     def init(key: Key, hparams: Hparams) -> State:

@@ -3,13 +3,23 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import optax_cycles as oc
-from optax_cycles.range_test.reads import refusing_unread
+from optax_cycles.sweep.reads import refusing_unread
 
 HPARAMS = {"rate": jnp.float32(0.1), "decay": jnp.float32(0.2)}
 KEY = jax.random.key(0)
+DATA = np.ones((32, 2), np.float32)
+PARAMS = np.zeros(2, np.float32)
+
+
+def trainable_of(optimizer):
+    problem = oc.problem_from_loss(
+        lambda key: jnp.asarray(PARAMS), lambda p, batch, key: jnp.mean(batch @ p)
+    )
+    return oc.trainable(problem, optimizer)
 
 
 def by_name(hparams):
@@ -108,3 +118,26 @@ def test_the_same_trainable_gives_the_same_so_that_programs_are_kept():
 
     odd = oc.Trainable(Unhashable(), Unhashable())
     assert refusing_unread("a", odd).step(0.0, {}, None, KEY)[0] == 0.0
+
+
+def test_a_sweep_refuses_what_is_mistyped_before_anything_runs():
+    """Otherwise all members along that axis would be the same, without a word."""
+    train = trainable_of(
+        lambda hp: optax.sgd(hp["learning_rate"], hp.get("momentum", 0.9))
+    )
+    space = {"learning_rate": [0.1, 0.2], "momentun": [0.8, 0.9]}
+    message = r"^run: hyperparameter 'momentun' is never read; .* mean 'momentum'\?"
+    for swept in (train, oc.sweep.started_from(train, (PARAMS, ()))):
+        with pytest.raises(ValueError, match=message):
+            oc.sweep.run(swept, space, DATA, 1, key=KEY)
+
+
+def test_a_sweep_judges_trainables_written_by_hand_and_leaves_seeds_out():
+    train = oc.Trainable(
+        lambda key, hp: hp["start"] * 1.0,
+        lambda state, hp, batch, key: (state, {"loss": hp["rate"] + batch.sum()}),
+    )
+    space = {"start": [1.0, 2.0], "rate": [1.0, 2.0], "seed": [0, 1]}
+    assert oc.sweep.run(train, space, DATA, 1, key=KEY).complete
+    with pytest.raises(ValueError, match=r"^run: hyperparameter 'other' is never read"):
+        oc.sweep.run(train, space | {"other": [1.0, 2.0]}, DATA, 1, key=KEY)
