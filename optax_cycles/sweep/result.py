@@ -31,6 +31,19 @@ def versions() -> dict[str, str]:
     return {"optax_cycles": __version__, **others, "python": python}
 
 
+def _mode(function: str, metric: str, mode: str | None) -> str:
+    """Whether a metric is minimised or maximised, which only a loss tells by name."""
+    if mode is None:
+        if metric != "loss":
+            raise ValueError(
+                f"{function}: mode must be given for {metric!r}: 'max' where more is "
+                "better, 'min' where less is"
+            )
+        return "min"
+    _checks.choice(function, "mode", mode, ("min", "max"))
+    return mode
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class SweepResult:
     """The outcome of `run`.
@@ -89,44 +102,57 @@ class SweepResult:
         """bool `[*axes]`: the members that diverged."""
         return self.status == Status.DIVERGED
 
-    def score(self, metric: str = "loss", horizon: int | None = None) -> np.ndarray:
-        """A validation metric at one horizon, +inf where there is no number.
+    def score(
+        self,
+        metric: str = "loss",
+        horizon: int | None = None,
+        *,
+        mode: str | None = None,
+    ) -> np.ndarray:
+        """A validation metric at one horizon, the worst where there is no number.
 
         Args:
           metric: a key of `validation`.
           horizon: a member of `horizons`; the last one by default.
+          mode: `"min"` where less is better, which gives +inf where there is no
+            number, or `"max"`, which gives -inf; needed but for `"loss"`.
 
         Returns:
           Float array `[*axes]`.
 
         Raises:
-          ValueError: if the metric or the horizon was not recorded.
+          ValueError: if the metric or the horizon was not recorded, or `mode` is
+            missing.
         """
         values = self._evaluated("score", metric)
+        worst = np.inf if _mode("score", metric, mode) == "min" else -np.inf
         known = self.horizons.tolist()
         if horizon is not None and horizon not in known:
             _checks.fail("score", "horizon", f"one of {known}", horizon)
         at = -1 if horizon is None else known.index(horizon)
-        return np.where(np.isfinite(values[..., at]), values[..., at], np.inf)
+        return np.where(np.isfinite(values[..., at]), values[..., at], worst)
 
-    def best(self, metric: str = "loss", *, mode: str = "min") -> dict[str, float]:
+    def best(
+        self, metric: str = "loss", *, mode: str | None = None
+    ) -> dict[str, float]:
         """The hyperparameters of the member with the best last validation metric.
 
         Args:
           metric: a key of `validation`.
-          mode: `"min"` or `"max"`.
+          mode: `"min"` or `"max"`; needed but for `"loss"`, which is minimised.
 
         Raises:
-          ValueError: if the metric was not recorded, or no member has a number.
+          ValueError: if the metric was not recorded, no member has a number, or
+            `mode` is missing.
         """
         return self._hparams(self._best("best", metric, mode))
 
-    def best_state(self, metric: str = "loss", *, mode: str = "min") -> State:
+    def best_state(self, metric: str = "loss", *, mode: str | None = None) -> State:
         """The trained state of the member that `best` names.
 
         Args:
           metric: a key of `validation`.
-          mode: `"min"` or `"max"`.
+          mode: as for `best`.
 
         Returns:
           What `Trainable.step` returned last: a `TrainState` with `params` for what
@@ -191,10 +217,10 @@ class SweepResult:
         _checks.choice(function, "metric", metric, self.validation)
         return self.validation[metric]
 
-    def _best(self, function: str, metric: str, mode: str) -> int:
+    def _best(self, function: str, metric: str, mode: str | None) -> int:
         """The place of the best member in the flattened axes."""
-        _checks.choice(function, "mode", mode, ("min", "max"))
         values = self._evaluated(function, metric)[..., -1].reshape(-1)
+        mode = _mode(function, metric, mode)
         values = np.where(np.isfinite(values), values, np.nan)
         if np.all(np.isnan(values)):
             raise ValueError(f"{function}: no member has a finite {metric}")

@@ -149,3 +149,18 @@ def test_there_is_no_best_member_where_all_failed():
         make_result().best(mode="least")
     with pytest.raises(ValueError, match="best: metric must be one of"):
         make_result().best("f1")
+
+
+def test_only_a_loss_is_minimised_without_being_told():
+    """The least accuracy is the worst member, which nobody asks for."""
+    accuracy = np.reshape([0.5, 0.9, NAN, 0.7, 0.1, INF], (3, 1, 2, 1))
+    result = with_state(validation={"accuracy": accuracy.astype(np.float32)})
+    for function in ("best", "best_state", "score"):
+        with pytest.raises(ValueError, match=f"^{function}: mode must be given for 'a"):
+            getattr(result, function)("accuracy")
+    assert result.best("accuracy", mode="max")["seed"] == 4
+    assert float(result.best_state("accuracy", mode="max")["x"]) == 1.0
+    worst = result.score("accuracy", mode="max").ravel()
+    np.testing.assert_array_equal(np.isneginf(worst), [False, False, True] * 2)
+    worst = result.score("accuracy", mode="min").ravel()
+    np.testing.assert_array_equal(np.isposinf(worst), [False, False, True] * 2)
