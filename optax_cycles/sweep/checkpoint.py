@@ -25,7 +25,7 @@ from optax_cycles._typing import PyTree
 from optax_cycles.sweep.fingerprint import differences, digest_of, plain
 from optax_cycles.sweep.origin import explained
 
-FORMAT = "optax_cycles.Checkpoint/1"
+FORMAT = "optax_cycles.Checkpoint/2"
 KEPT = 2
 _ARRAYS, _MANIFEST = "arrays", "manifest.json"
 _PARTIAL, _DAMAGED = ".partial", ".damaged"

@@ -196,6 +196,14 @@ class Engine:
         compile_together(list(self._programs().values()), at_once)
         return shapes
 
+    def shapes(
+        self, key: Key, hparams: Space | Mapping[str, Any], size: int | None = None
+    ) -> Members:
+        """What `init` would return, as shapes and dtypes; compiles nothing."""
+        start = self._starts(hparams, size=size)
+        shapes: Members = self._init.shapes(start, self.place(key))
+        return shapes
+
     @property
     def bytes_needed(self) -> int:
         """Bytes on each device that the largest of the last programs needs."""

@@ -114,7 +114,7 @@ def setting_of(
         "validation": digest_of(validation),
         "key": digest_of(key),
         "divergence": str(engine.divergence),
-        "mesh": str(dict(engine.placement.mesh.shape)),
+        "mesh": str(engine.placement.inner),
         "jax": jax.__version__,
         **{name: str(value) for name, value in settings.items()},
     }

@@ -190,7 +190,11 @@ def run(
             keep_state=keep_state,
             judge=judge and judge.setting,
         )
-        others = {"chunk": str(chunk), "checkpoint": str(checkpoint is not None)}
+        others = {
+            "chunk": str(chunk),
+            "checkpoint": str(checkpoint is not None),
+            "devices": str(dict(engine.placement.mesh.shape)),
+        }
         processes.check_same("run", setting | others)
         if checkpoint is not None:
             checkpoints = open_checkpoints(

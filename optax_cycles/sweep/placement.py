@@ -56,6 +56,12 @@ class Placement(NamedTuple):
         return int(self.mesh.shape.get(DATA, 1))
 
     @property
+    def inner(self) -> dict[str, int]:
+        """The axes that a member spans, with their sizes, on which rounding depends."""
+        shape = self.mesh.shape
+        return {name: int(shape[name]) for name in shape if name != MEMBERS}
+
+    @property
     def splits_state(self) -> bool:
         """Whether there are axes over which a trainable may lay out its state."""
         return not {MEMBERS, DATA}.issuperset(self.mesh.axis_names)

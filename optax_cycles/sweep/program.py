@@ -57,6 +57,10 @@ class Program:
             self.compile()
         return self.compiled[shapes](*args)
 
+    def shapes(self, *args: Any) -> PyTree:
+        """The shapes of the outputs for these arguments; nothing is compiled."""
+        return self._jitted.eval_shape(*args)
+
     def lower(self, *args: Any) -> PyTree:
         """Trace the program for these arguments, or their shapes; don't run it.
 

@@ -64,7 +64,9 @@ class _Read(dict[str, Any]):
 
 def unnoted(hparams: Hparams) -> Hparams:
     """The same as an ordinary dict, without anything being read."""
-    return dict(dict.items(hparams))  # past the methods that note
+    if isinstance(hparams, _Read):
+        return dict(dict.items(hparams))  # past the methods that note
+    return dict(hparams)
 
 
 def refusing_unread(function: str, trainable: Trainable) -> Trainable:

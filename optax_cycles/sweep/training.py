@@ -22,7 +22,13 @@ from optax_cycles.sweep.members import Status
 from optax_cycles.sweep.memory import USABLE, bytes_free, is_out_of_memory
 from optax_cycles.sweep.plan import Piece, chunks_of, dealt, plan
 from optax_cycles.sweep.record import Record, Timed, on_host
-from optax_cycles.sweep.saving import Lane, lay_out_as, restore, saved_from
+from optax_cycles.sweep.saving import (
+    Lane,
+    lay_out_as,
+    restore,
+    rows_of,
+    saved_from,
+)
 from optax_cycles.sweep.streams import StreamBatches
 
 
@@ -55,6 +61,8 @@ class Training:
       progress: called after each piece, on the first process.
       checkpoints: where it is saved, if anywhere.
       judge: who decides at some updates who goes on, if anybody.
+
+    Each of the chunks still to be trained has at most `at_once` members, `size` rows.
     """
 
     engine: Engine
@@ -102,7 +110,7 @@ class Training:
     def lay_out(self, chunks: list[np.ndarray], size: int) -> None:
         """Take these chunks, those still to be trained of at most `size` members."""
         self.chunks = chunks
-        self.size = rows_of(self.engine, size)
+        self.at_once, self.size = size, rows_of(self.engine, size)
         by_segment = isinstance(self.batches, StreamBatches)
         self.pieces = plan(
             len(self.chunks),
@@ -114,12 +122,15 @@ class Training:
         )
 
     def prepare(self) -> None:
-        """Compile everything, for chunks that the memory holds."""
+        """Compile all that is still needed, for chunks that the memory holds."""
         saved = self.checkpoints.load() if self.checkpoints else None
         if saved is not None:
             lay_out_as(saved, self)
         self._report()
-        self._compile()
+        if saved is not None and saved.notes["position"] == len(self.pieces):
+            self.like = self.engine.shapes(self.key, self._some_hparams, self.size)
+        else:
+            self._compile()
         while self.chunk == "auto" and saved is None and self._is_too_large():
             self._compile()
         if saved is not None:
@@ -141,15 +152,19 @@ class Training:
 
     def _compile(self) -> None:
         with Timed(self.record.seconds, "compile"):
-            hparams = {name: v[: self.size] for name, v in self.hparams.items()}
             if isinstance(self.batches, StreamBatches):
                 segment = self.batches.sample(self.segment)
             else:
                 segment = self.batches.segment(self.orders_of(0), 0, self.segment, 1)
             validation = self.validation if self.record.horizons else None
             self.like = self.engine.prepare(
-                self.key, hparams, segment, validation, size=self.size
+                self.key, self._some_hparams, segment, validation, size=self.size
             )
+
+    @property
+    def _some_hparams(self) -> dict[str, np.ndarray]:
+        """Those of a chunk, for their shapes."""
+        return {name: values[: self.size] for name, values in self.hparams.items()}
 
     @property
     def in_turns(self) -> bool:
@@ -343,12 +358,6 @@ class Training:
         if self.progress is not None and self.engine.processes.is_first:
             total = self.record.space.size * self.record.steps
             self.progress(Progress(self.done, total))
-
-
-def rows_of(engine: Engine, members: int) -> int:
-    """Rows of a chunk of so many members: as many for each part of the devices."""
-    parts = engine.placement.parts
-    return parts * -(-members // parts)
 
 
 def as_source(source: Any, engine: Engine) -> None:

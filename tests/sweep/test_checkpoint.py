@@ -19,6 +19,7 @@ from test_streams import endless
 
 import optax_cycles as oc
 from optax_cycles.sweep import Engine, SweepError
+from optax_cycles.sweep.program import Program
 
 OPTIONS = {"chunk": 4, "segment": 7, "horizons": [0, 5, STEPS]}
 
@@ -90,6 +91,51 @@ def test_a_complete_sweep_is_read_back(folder, straight):
     )
     assert_same(again, straight)
     assert set(seen[1:]) == {SPACE.size * STEPS}
+
+
+def test_a_complete_sweep_is_read_back_without_compiling(folder, monkeypatch):
+    first = sweep(checkpoint=folder, **OPTIONS)
+    monkeypatch.setattr(Program, "compile", lambda _: pytest.fail("it compiled"))
+    # Another object, for which no programs are kept.
+    train = oc.trainable(PROBLEM, lambda hp: optax.adam(hp["learning_rate"]))
+    again = sweep(checkpoint=folder, trainable=train, **OPTIONS)
+    assert_same(again, first)
+    assert again.seconds["compile"] == first.seconds["compile"]
+
+
+@pytest.mark.parametrize("placement", ["map", "vmap"])
+def test_it_goes_on_with_other_devices(tmp_path, placement):
+    """Three members to a chunk: two devices pad them, one does not; and back."""
+    one, both = jax.devices()[:1], jax.devices()
+    options = OPTIONS | {"chunk": 3, "placement": placement}
+    expected = sweep(devices=both, **options)
+    for updates, devices in ((60, both), (140, one), (300, both)):
+        with pytest.raises(SweepError):
+            sweep(
+                checkpoint=tmp_path,
+                checkpoint_every=0.0,
+                progress=stop_after(updates),
+                devices=devices,
+                **options,
+            )
+    seen = []
+    result = sweep(
+        checkpoint=tmp_path,
+        devices=one,
+        progress=lambda now: seen.append(now.done),
+        **options,
+    )
+    assert seen[1] >= 300
+    assert_same(result, expected)
+
+
+def test_a_stream_in_several_chunks_goes_on_with_other_devices(tmp_path):
+    """All chunks are half done at once, those that wait on the host too."""
+    expected = sweep(endless(), **OPTIONS | {"chunk": 3})
+    stopped(tmp_path, 130, data=endless(), chunk=3)
+    devices = jax.devices()[:1]
+    options = OPTIONS | {"chunk": 3, "devices": devices}
+    assert_same(sweep(endless(), checkpoint=tmp_path, **options), expected)
 
 
 def test_only_the_last_two_are_kept(folder):
