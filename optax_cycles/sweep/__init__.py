@@ -3,6 +3,7 @@
 from optax_cycles.sweep.batches import ArrayBatches as ArrayBatches
 from optax_cycles.sweep.batches import Segment as Segment
 from optax_cycles.sweep.check import check_trainable as check_trainable
+from optax_cycles.sweep.checkpoint import RefusedError as RefusedError
 from optax_cycles.sweep.divergence import Divergence as Divergence
 from optax_cycles.sweep.engine import Engine as Engine
 from optax_cycles.sweep.engine import build as build

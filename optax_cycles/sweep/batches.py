@@ -112,9 +112,8 @@ class ArrayBatches:
 
     @property
     def digest(self) -> str:
-        """A digest of the data and of how they are read."""
-        how = (self.batch_size, f"swap or not, {ROUNDS} rounds")
-        return digest_of((self.data, how, self._seed))
+        """A digest of the data and of how they are ordered."""
+        return digest_of((self.data, f"swap or not, {ROUNDS} rounds", self._seed))
 
     def indices(self, orders: np.ndarray, start: int, steps: int) -> np.ndarray:
         """int32 `[orders, steps, batch]`: the examples of `steps` updates."""

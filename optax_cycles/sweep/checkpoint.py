@@ -157,8 +157,8 @@ class Checkpoints:
         other = differences(saved, now)
         if other:
             raise RefusedError(
-                f"run: the checkpoint in {self.folder} is of another sweep, with "
-                f"another {', another '.join(other)}: take another folder or delete it"
+                f"run: the checkpoint in {self.folder} is of another sweep, which "
+                f"differs in {', '.join(other)}: take another folder or delete it"
             )
 
 

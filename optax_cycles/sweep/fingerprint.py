@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from optax_cycles.sweep.engine import Engine
     from optax_cycles.sweep.streams import StreamBatches
 
+# What stands for itself in digests only; other values are shown unless they are long.
+_DIGESTS = ("problem", "space", "data", "validation", "key", "judge")
+_LONGEST = 120
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
 
 
@@ -128,6 +131,15 @@ def one_of(space: Space) -> dict[str, Any]:
 
 
 def differences(saved: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """The names under which two fingerprints differ."""
-    names = {**saved, **now}
-    return [name for name in names if saved.get(name) != now.get(name)]
+    """What differs between two fingerprints: names, and values that can be read."""
+    names = [name for name in {**saved, **now} if saved.get(name) != now.get(name)]
+    if {"batch_size", "problem"} <= set(names):
+        # Programs hold the shapes of their batches.
+        names.remove("problem")
+    return [_compared(name, saved.get(name), now.get(name)) for name in names]
+
+
+def _compared(name: str, saved: str | None, now: str | None) -> str:
+    if name in _DIGESTS or saved is None or now is None or len(saved + now) > _LONGEST:
+        return name
+    return f"{name} {saved} (now {now})"

@@ -137,6 +137,8 @@ def run(
       TypeError, ValueError: for arguments that make no sense, where
         `check_trainable` finds the trainable wrong, and for a hyperparameter that
         nothing reads.
+      RefusedError: a `ValueError`, if `checkpoint` holds another sweep, or one that
+        this process can't go on from; the message says what differs.
       Interrupted: on Ctrl-C, with the incomplete result.
       SweepError: on any exception once members are in training (an iterable of
         batches that fails or ends too early, a checkpoint that can't be written, memory
@@ -182,6 +184,7 @@ def run(
             batches,
             validation,
             key=key,
+            batch_size=batch_size,
             steps=steps,
             horizons=horizons,
             segment=segment,

@@ -91,8 +91,12 @@ class StreamBatches:
 
     @property
     def digest(self) -> str:
-        """What is known of the batches before they are read: their shapes."""
-        return _described(self.example)
+        """What is known of the batches before they are read, but for their size."""
+
+        def one(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
+
+        return _described(jax.tree.map(one, self.example))
 
     def skip(self, count: int) -> None:
         """Read `count` batches that are not needed again."""

@@ -227,7 +227,7 @@ def test_an_interrupted_test_does_not_go_on_with_another_task(
     code, _, err = command(*quick, "--out", "cut")
     assert code == 2
     assert err.count("\n") == 1
-    assert "is of another sweep, with another problem" in err
+    assert "is of another sweep, which differs in problem" in err
     assert "or start anew with --overwrite" in err
     assert content_of(folder / "cut") == before
 

@@ -18,7 +18,7 @@ from linear import DATA, PROBLEM, SPACE, STEPS, VALIDATION, assert_same, sweep
 from test_streams import endless
 
 import optax_cycles as oc
-from optax_cycles.sweep import Engine, SweepError
+from optax_cycles.sweep import Engine, RefusedError, SweepError
 from optax_cycles.sweep.program import Program
 
 OPTIONS = {"chunk": 4, "segment": 7, "horizons": [0, 5, STEPS]}
@@ -205,8 +205,11 @@ def test_what_is_left_of_a_killed_write_is_ignored(folder, straight):
         ({"data": DATA + 1.0}, "data"),
         ({"space": oc.sweep.grid(learning_rate=[0.1], seed=[0, 1])}, "space"),
         ({"validation": VALIDATION + 1.0}, "validation"),
-        ({"segment": 9}, "segment"),
-        ({"order": "member"}, "order"),
+        ({"segment": 9}, r"segment 7 \(now 9\)"),
+        ({"order": "member"}, r"order seed \(now member\)"),
+        ({"horizons": [5, 40]}, r"horizons \[0, 5, 40\] \(now \[5, 40\]\)"),
+        ({"batch_size": 16}, r"batch_size 32 \(now 16\)"),
+        ({"keep_state": False}, r"keep_state True \(now False\)"),
         (
             {
                 "trainable": oc.trainable(
@@ -219,15 +222,25 @@ def test_what_is_left_of_a_killed_write_is_ignored(folder, straight):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_another_sweep_is_refused_by_name(folder, change, names):
-    with pytest.raises(ValueError, match=f"another sweep, with another {names}: take"):
+    message = f"another sweep, which differs in {names}: take"
+    with pytest.raises(RefusedError, match=message):
         sweep(checkpoint=folder, **OPTIONS | change)
+
+
+def test_a_stream_of_other_batches_is_refused_by_their_size(tmp_path):
+    stopped(tmp_path, 200, data=endless())
+    halves = (batch[:4] for batch in endless())
+    with pytest.raises(RefusedError, match=r"differs in batch_size 8 \(now 4\): take"):
+        sweep(halves, checkpoint=tmp_path, **OPTIONS)
 
 
 def test_another_format_is_refused_by_name(folder):
     manifest = numbered(folder)[-1] / "manifest.json"
     content = json.loads(manifest.read_text())
     manifest.write_text(json.dumps(content | {"format": "optax_cycles.Checkpoint/0"}))
-    with pytest.raises(ValueError, match="another format"):
+    with pytest.raises(
+        ValueError, match=r"differs in format optax_cycles.Checkpoint/0 .now"
+    ):
         sweep(checkpoint=folder, **OPTIONS)
 
 
@@ -240,7 +253,7 @@ def test_a_constant_in_a_closure_belongs_to_the_problem(tmp_path):
         return oc.trainable(problem, lambda hp: optax.sgd(hp["learning_rate"]))
 
     stopped(tmp_path, 100, trainable=train(1.0))
-    with pytest.raises(ValueError, match="another problem"):
+    with pytest.raises(ValueError, match="which differs in problem: take"):
         sweep(checkpoint=tmp_path, trainable=train(2.0), **OPTIONS)
 
 
