@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from optax_cycles import _checks
 from optax_cycles._typing import Batch, Key, PyTree
-from optax_cycles.sweep.batches import ArrayBatches, examples
+from optax_cycles.sweep.batches import ArrayBatches, check_batch_size, examples
+from optax_cycles.sweep.given import as_arrays, named
 from optax_cycles.sweep.netcdf import JUDGED, RESERVED
 from optax_cycles.sweep.placement import Placement, resolve_placement
 from optax_cycles.sweep.space import Space, check_seeds
@@ -56,7 +57,11 @@ def source(
 ) -> ArrayBatches | StreamBatches:
     """What members read: arrays, or the batches of an iterable."""
     if not is_stream(data):
-        return ArrayBatches(data, 32 if batch_size is None else batch_size, key)
+        arrays = as_arrays("run", "data", data, hint=" or an iterable of batches")
+        count = examples("run", "data", arrays)
+        batch_size = 32 if batch_size is None else batch_size
+        check_batch_size("run", count, batch_size)
+        return ArrayBatches(arrays, batch_size, key)
     if batch_size is not None:
         expected = "None for an iterable of batches, which has its own"
         _checks.fail("run", "batch_size", expected, batch_size)
@@ -66,17 +71,37 @@ def source(
     return StreamBatches(data, steps)
 
 
-def check_validation(data: PyTree, validation: Batch | None) -> None:
-    """Check that the validation batch is like the data."""
+def validation_batch(data: PyTree, validation: Any) -> Batch | None:
+    """The validation batch as arrays, checked to be like the data."""
     if validation is None:
-        return
-    examples("run", "validation", validation)
+        return None
+    if is_stream(validation):
+        raise TypeError(
+            "run: validation must be one batch, a pytree of arrays, got "
+            f"{named(validation)}; next(iter(...)) is its first batch"
+        )
+    arrays = as_arrays("run", "validation", validation)
+    examples("run", "validation", arrays)
     if is_stream(data):
-        return
-    known: list[Any] = [jax.tree.structure(data), jax.tree.structure(validation)]
+        return arrays
+    known: list[Any] = [jax.tree.structure(data), jax.tree.structure(arrays)]
     if known[0] != known[1]:
-        expected = f"of the same structure as the data, {known[0]}"
-        raise ValueError(f"run: validation must be {expected}, got {known[1]}")
+        expected = f"of the same structure as the data, {_structure(data)}"
+        found = _structure(validation)
+        raise ValueError(f"run: validation must be {expected}, got {found}")
+    return arrays
+
+
+def _structure(data: PyTree) -> str:
+    """The structure of a pytree of arrays, in plain words where there are any."""
+    if jax.tree_util.all_leaves([data]):
+        return "one array"
+    if type(data) in (tuple, list) and jax.tree_util.all_leaves(data):
+        count = len(data)
+        return f"a {type(data).__name__} of {count} array{'s' if count > 1 else ''}"
+    if type(data) is dict and jax.tree_util.all_leaves(data.values()):
+        return f"a dict of arrays {', '.join(map(repr, data))}"
+    return str(jax.tree.map(lambda _: "array", data)).replace("'array'", "array")
 
 
 def check_names(space: Space) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from optax_cycles import _checks
 from optax_cycles._typing import Array, Batch, Key, PyTree
 from optax_cycles.sweep.fingerprint import digest_of
+from optax_cycles.sweep.given import as_arrays, described
 from optax_cycles.sweep.shuffle import ROUNDS, Shuffle, order_seed
 
 
@@ -58,15 +59,21 @@ def examples(function: str, argument: str, data: Any) -> int:
     leaves = jax.tree.leaves(data)
     sizes = [np.shape(leaf)[0] if np.ndim(leaf) else None for leaf in leaves]
     if not leaves or None in sizes or len(set(sizes)) > 1:
-        _checks.fail(
-            function,
-            argument,
-            "a pytree of arrays with equally many examples along the first axis",
-            jax.tree.map(np.shape, data),
+        raise ValueError(
+            f"{function}: {argument} must be a pytree of arrays with equally many "
+            f"examples along the first axis, got {described(data)}"
         )
     if not sizes[0]:
         _checks.fail(function, argument, "data with at least one example", sizes[0])
     return int(sizes[0])
+
+
+def check_batch_size(function: str, count: int, batch_size: int) -> None:
+    """Check that a batch of so many can be drawn from so many examples."""
+    _checks.integer(function, "batch_size", batch_size, minimum=1)
+    if batch_size > count:
+        expected = f"at most the number of examples ({count})"
+        _checks.fail(function, "batch_size", expected, batch_size)
 
 
 class ArrayBatches:
@@ -89,24 +96,17 @@ class ArrayBatches:
         Raises:
           ValueError: if the arrays differ in length, or hold fewer examples than
             a batch.
-          TypeError: if `batch_size` is not an integer.
+          TypeError: if `batch_size` is not an integer, or a leaf not an array.
         """
-        _checks.integer("ArrayBatches", "batch_size", batch_size, minimum=1)
-        self.data = data
+        self.data = as_arrays("ArrayBatches", "data", data)
         self.count = examples("ArrayBatches", "data", data)
-        if batch_size > self.count:
-            _checks.fail(
-                "ArrayBatches",
-                "batch_size",
-                f"at most the number of examples ({self.count})",
-                batch_size,
-            )
+        check_batch_size("ArrayBatches", self.count, batch_size)
         self.batch_size = batch_size = int(batch_size)
         self.example = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(
                 (batch_size, *np.shape(leaf)[1:]), jnp.result_type(leaf)
             ),
-            data,
+            self.data,
         )
         self._seed = order_seed(key)
 

@@ -17,9 +17,9 @@ from optax_cycles.sweep.arguments import (
     check_key,
     check_lengths,
     check_names,
-    check_validation,
     layout,
     source,
+    validation_batch,
 )
 from optax_cycles.sweep.check import check_trainable
 from optax_cycles.sweep.checkpoint import CheckpointError, RefusedError
@@ -92,7 +92,8 @@ def run(
       space: a `Space` from `grid` or `zip`, or a dict of equally long arrays. The
         hyperparameter `seed`, an integer, is the engine's own: members of one seed
         share initial parameters, data order and random numbers.
-      data: pytree of arrays, examples along the first axis, which stay on the device;
+      data: pytree of arrays (or of what NumPy makes arrays of, such as tensors of
+        PyTorch), examples along the first axis, which stay on the device;
         or any iterable of batches (a generator, a PyTorch `DataLoader`, a
         `tf.data.Dataset`, `iter(list)`), each of which all members read. A thread reads
         ahead; an iterable that ends is started again, an iterator is not.
@@ -172,7 +173,7 @@ def run(
     engine.check_kind(init_key)
     batch_size = jax.tree.leaves(batches.example)[0].shape[0]
     engine.placement.check_batch("run", batch_size)
-    check_validation(data, validation)
+    validation = validation_batch(data, validation)
     judged = refusing_unread_once("run", trainable)
     with engine.placement.tracing():
         check_trainable(judged, one_of(space), batches.example, validation)
