@@ -53,7 +53,7 @@ def test_constants_inside_a_jitted_function_are_part_of_the_problem(jitted, tmp_
         return trained(lambda p, batch, key: jnp.sum(p**2), jax.jit(init))
 
     losses(train(0.0), checkpoint=tmp_path)
-    with pytest.raises(ValueError, match="another problem"):
+    with pytest.raises(ValueError, match="differs in problem"):
         losses(train(9.0), checkpoint=tmp_path)
     losses(train(0.0), checkpoint=tmp_path)
 
