@@ -102,17 +102,6 @@ def _written(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 
-def positive_float(text: str) -> float:
-    """A positive finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"must be a positive number, got {text!r}")
-    return value
-
-
 def mesh_shape(text: str) -> dict[str, int]:
     """The sizes of a mesh's axes by name, from `members=4,data=2`."""
     shape: dict[str, int] = {}

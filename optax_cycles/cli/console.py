@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from optax_cycles._extras import require
 from optax_cycles.sweep.training import Progress
 
@@ -108,8 +110,11 @@ class Console:
         self.table("Where the time went", ("part", "seconds", "share"), rows)
 
 
-def describe(values: Any, form: str = ".4f") -> str:
+def describe(values: np.ndarray) -> str:
     """`mean ± standard deviation` of a few numbers, or the only one."""
+    failed = int(np.sum(~np.isfinite(values)))
+    if failed:
+        return f"{failed} of {len(values)} diverged"
     if len(values) == 1:
-        return f"{values[0]:{form}}"
-    return f"{values.mean():{form}} ± {values.std(ddof=1):{form}}"
+        return f"{values[0]:.4g}"
+    return f"{values.mean():.4g} ± {values.std(ddof=1):.2g}"

@@ -5,27 +5,33 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from optax_cycles import _checks
 from optax_cycles.cli.console import Console
+from optax_cycles.cli.files import write
 from optax_cycles.cli.folder import Folder
 from optax_cycles.cli.machine import Machine, start
 from optax_cycles.cli.main import say
-from optax_cycles.cli.optimizers import OPTIMIZERS, NamedOptimizer
-from optax_cycles.cli.parts import PARTS, find
-from optax_cycles.cli.report import FILES, FORMAT, MAIN, Findings, write
+from optax_cycles.cli.parts import DEFAULT_BATCH_SIZE, find, parts_of
+from optax_cycles.cli.question import BATCH_SIZE, PARALLEL, Question
+from optax_cycles.cli.report import FILES, FORMAT, MAIN, Findings
+from optax_cycles.cli.snapshot import read_snapshot
 from optax_cycles.cli.tables import show
 from optax_cycles.cli.tasks import named_task
 from optax_cycles.problems import Task
+from optax_cycles.range_test import RULES
 from optax_cycles.sweep.check import check_trainable
 from optax_cycles.sweep.checkpoint import CheckpointError, RefusedError
 from optax_cycles.sweep.fingerprint import digest_of, problem_digest
 from optax_cycles.sweep.loop import SweepError
 from optax_cycles.sweep.placement import resolve_placement
-from optax_cycles.sweep.trainable import Trainable, trainable
+from optax_cycles.sweep.snapshot import started_from
+from optax_cycles.sweep.trainable import Trainable, TrainState, trainable
 
 LONGEST = 300
 _OTHER = {
@@ -39,6 +45,7 @@ class Work(NamedTuple):
     """All that the parts of the command share.
 
     Attributes:
+      start: the snapshot that all members start from, if there is one.
       done: what is in the folder of the same command, if that is complete; other
         processes than the first have only its exit code.
     """
@@ -46,9 +53,10 @@ class Work(NamedTuple):
     args: argparse.Namespace
     machine: Machine
     console: Console
+    asked: Question
     task: Task
-    optimizer: NamedOptimizer
     train: Trainable
+    start: TrainState | None
     folder: Folder
     found: Findings
     done: Mapping[str, Any] | None
@@ -73,7 +81,7 @@ class Work(NamedTuple):
     def _find_all(self) -> list[str]:
         """Do all parts; returns what has stopped them."""
         try:
-            with self.console.bars(*PARTS) as reports:
+            with self.console.bars(*parts_of(self)) as reports:
                 find(self, reports)
         except KeyboardInterrupt as stop:
             return ["interrupted", *_notes(stop)]
@@ -117,14 +125,14 @@ class Work(NamedTuple):
     def _show(self, content: Mapping[str, Any]) -> int:
         if self.machine.processes.is_first:
             show(content, self.console, self.folder)
-        return 0 if content["complete"] and content["suggestion"] else 1
+        return 0 if content["complete"] and content["refusal"] is None else 1
 
 
 def _notes(error: BaseException) -> list[str]:
     return list(getattr(error, "__notes__", []))
 
 
-def prepare(args: argparse.Namespace) -> Work:
+def prepare(args: argparse.Namespace, asked: Question) -> Work:
     """Read what the command is about, before anything is computed.
 
     Raises:
@@ -133,17 +141,22 @@ def prepare(args: argparse.Namespace) -> Work:
     seconds = {"start and imports": time.process_time()}
     machine = start(args)
     console = Console(quiet=not machine.processes.is_first)
-    found = Findings(settings=_settings(args), seconds=seconds)
+    _checks.choice("range-test", "--rule", asked.rule, (PARALLEL, *RULES))
+    found = Findings(settings=_settings(args, asked), seconds=seconds)
+    start_from = None
     with found.timed("data and model"):
         task = named_task(args.problem, args.model)
-    optimizer = OPTIMIZERS[args.optimizer]
+        if args.from_checkpoint is not None:
+            with_slots = not args.restart_optimizer
+            start_from = read_snapshot(args.from_checkpoint, with_slots=with_slots)
     work = Work(
         args=args,
         machine=machine,
         console=console,
+        asked=asked,
         task=task,
-        optimizer=optimizer,
-        train=trainable(task.problem, optimizer.constant),
+        train=trainable(task.problem, asked.optimizer.constant(asked.fixed)),
+        start=start_from,
         folder=Folder(args.out, MAIN, FILES, FORMAT),
         found=found,
         done=None,
@@ -151,12 +164,21 @@ def prepare(args: argparse.Namespace) -> Work:
     return work._replace(done=_open(work))
 
 
-def _settings(args: argparse.Namespace) -> dict[str, Any]:
+def _settings(args: argparse.Namespace, asked: Question) -> dict[str, Any]:
     """The options that say what is computed, and where."""
+    own = {
+        "over": {one.name: str(one) for one in asked.over},
+        "constant": dict(asked.fixed) or None,
+        "rule": asked.rule,
+        "ramp": asked.ramp if asked.climbs else None,
+        "batch_size": args.batch_size or DEFAULT_BATCH_SIZE,
+    }
     hidden = {"run", "prog", "overwrite"}
     hidden |= {"distributed", "coordinator", "processes", "process"}
     hidden |= {"model"} if args.problem is not None else set()
-    return {name: value for name, value in vars(args).items() if name not in hidden}
+    hidden |= {BATCH_SIZE} if BATCH_SIZE in asked.values() else set()
+    given = vars(args) | own
+    return {name: value for name, value in given.items() if name not in hidden}
 
 
 def _open(work: Work) -> Mapping[str, Any] | None:
@@ -175,18 +197,17 @@ def _open(work: Work) -> Mapping[str, Any] | None:
 
     told = "--out: the first process can't use the folder, and says why"
     content = processes.on_first(opened, ValueError(told))
-    complete, suggests = processes.first(
-        [content is not None, bool(content and content["suggestion"])]
-    )
+    refusal = content and content["refusal"]
+    complete, refuses = processes.first([content is not None, refusal is not None])
     if content is None and complete:
-        return {"complete": True, "suggestion": suggests or None}
+        return {"complete": True, "refusal": "told by the first" if refuses else None}
     return content
 
 
 def _check_same(work: Work, before: Mapping[str, str]) -> None:
     """Check that a complete test is of the same problem and data."""
-    with resolve_placement("auto").tracing():
-        check_trainable(work.train, *_example(work))
+    with _tracing(work):
+        check_trainable(_started(work), *_example(work))
     now = _digests(work)
     other = [_OTHER[name] for name in now if before.get(name) != now[name]]
     if other:
@@ -196,15 +217,29 @@ def _check_same(work: Work, before: Mapping[str, str]) -> None:
 def _digests(work: Work) -> dict[str, str]:
     """What was trained, on what, with which version of JAX."""
     task = work.task
+    with _tracing(work):
+        problem = problem_digest(_started(work), *_example(work))
     return {
-        "problem": problem_digest(work.train, *_example(work)),
+        "problem": problem,
         "data": digest_of((task.train, task.validation)),
         "jax": jax.__version__,
     }
 
 
+def _tracing(work: Work) -> AbstractContextManager[Any]:
+    """Where a problem that names the mesh's axes can be traced."""
+    return resolve_placement("auto", mesh=work.machine.options.get("mesh")).tracing()
+
+
+def _started(work: Work) -> Trainable:
+    """What is trained, from where it starts."""
+    return work.train if work.start is None else started_from(work.train, work.start)
+
+
 def _example(work: Work) -> tuple[Any, Any, Any]:
     """A member's hyperparameters, a batch and the validation batch."""
-    size = work.args.batch_size
-    batch = jax.tree.map(lambda leaf: leaf[:size], work.task.train)
-    return {"learning_rate": jnp.float32(1.0)}, batch, work.task.validation
+    values = work.asked.values()
+    sizes = values.pop(BATCH_SIZE, [work.args.batch_size or DEFAULT_BATCH_SIZE])
+    batch = jax.tree.map(lambda leaf: leaf[: int(sizes[0])], work.task.train)
+    hparams = {name: jnp.float32(along[0]) for name, along in values.items()}
+    return hparams, batch, work.task.validation

@@ -104,7 +104,7 @@ class Folder:
             self._put(name, writer)
         for name in self.files:
             if name not in writers:
-                (self.path / name).unlink(missing_ok=True)
+                _remove(self.path / name)
         self._put(self.main, lambda path: write_json(path, content))
         if content["complete"]:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
@@ -114,13 +114,14 @@ class Folder:
         try:
             aside.mkdir(exist_ok=True)
             writer(aside / name)
+            _remove(self.path / name, only_folders=True)
             os.replace(aside / name, self.path / name)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
     def _clear(self) -> None:
         for name in (self.main, *self.files):
-            (self.path / name).unlink(missing_ok=True)
+            _remove(self.path / name)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def abandon(self) -> None:
@@ -129,6 +130,13 @@ class Folder:
             self._clear()
             if not any(self.path.iterdir()):
                 self.path.rmdir()
+
+
+def _remove(path: Path, *, only_folders: bool = False) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif not only_folders:
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

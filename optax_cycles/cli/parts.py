@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from optax_cycles import sweep
 from optax_cycles.cli.console import Report
+from optax_cycles.cli.optimizers import RATE
+from optax_cycles.cli.question import BATCH_SIZE
 from optax_cycles.cli.training import compare
 from optax_cycles.range_test import (
     NoSuggestionError,
@@ -20,32 +21,52 @@ from optax_cycles.sweep.loop import Interrupted, SweepError
 if TYPE_CHECKING:
     from optax_cycles.cli.finding import Work
 
-PARTS = ("range test", "ramp", "training")
+DEFAULT_BATCH_SIZE = 32
+
+
+def parts_of(work: Work) -> list[str]:
+    """The parts that there are to do."""
+    asked = work.asked
+    there = {
+        "range test": asked.parallel,
+        "ramp": asked.climbs is not None,
+        "training": RATE in asked.values(),
+    }
+    return [name for name, is_there in there.items() if is_there]
 
 
 def find(work: Work, reports: Mapping[str, Report]) -> None:
     """Do one part after another; each leaves what it found, also where it stops."""
-    _test(work, reports["range test"])
-    _ramp(work, reports["ramp"])
-    assert work.found.parallel is not None
+    found = work.found
+    if "range test" in reports:
+        _test(work, reports["range test"])
+    if "ramp" in reports:
+        _ramp(work, reports["ramp"])
     try:
-        work.found.suggestion = work.found.parallel.suggest()
+        found.suggest(work.asked.rule)
     except NoSuggestionError as refusal:
-        work.found.refusal = str(refusal)
+        found.refusal = str(refusal)
         return
-    _train(work, reports["training"])
+    if "training" in reports and found.suggestion is not None:
+        _train(work, reports["training"])
 
 
 def _options(work: Work, name: str, report: Report) -> dict[str, Any]:
     """What each of the sweeps is told."""
     return {
         **work.machine.options,
-        "batch_size": work.args.batch_size,
         "key": jax.random.key(work.args.key),
         "checkpoint": work.folder.checkpoints / name,
         "checkpoint_every": work.args.checkpoint_every,
         "progress": report,
     }
+
+
+def _batches(work: Work) -> dict[str, Any]:
+    """The batch size, where it is not one of the hyperparameters."""
+    if BATCH_SIZE in work.asked.values():
+        return {}
+    return {"batch_size": work.args.batch_size or DEFAULT_BATCH_SIZE}
 
 
 def _test(work: Work, report: Report) -> None:
@@ -56,11 +77,11 @@ def _test(work: Work, report: Report) -> None:
                 work.train,
                 task.train,
                 task.validation,
-                over={
-                    "learning_rate": sweep.log_space(args.lr_min, args.lr_max, args.num)
-                },
+                over=work.asked.values(),
                 seeds=args.seeds,
                 steps=args.steps,
+                start=work.start,
+                **_batches(work),
                 **_options(work, "parallel", report),
             )
         except (Interrupted, SweepError) as stop:
@@ -69,35 +90,47 @@ def _test(work: Work, report: Report) -> None:
 
 
 def _ramp(work: Work, report: Report) -> None:
-    args, found = work.args, work.found
+    args, found, asked = work.args, work.found, work.asked
+    others = asked.values()
+    values = others.pop(str(asked.climbs))
     with found.timed("ramp"):
         try:
             found.ramp = ramp_range_test(
                 work.train,
                 work.task.train,
-                low=args.lr_min,
-                high=args.lr_max,
+                name=str(asked.climbs),
+                low=float(values[0]),
+                high=float(values[-1]),
+                ramp=asked.ramp,
+                over=others or None,
                 steps=args.steps,
                 seeds=args.seeds,
+                start=work.start,
+                **_batches(work),
                 **_options(work, "ramp", report),
             )
         except (Interrupted, SweepError) as stop:
             if stop.result.sweep.train:
                 found.ramp = stop.result
             raise
-    found.ask_ramp(("valley", "steep"))
+    found.ask_ramp()
 
 
 def _train(work: Work, report: Report) -> None:
-    args, found = work.args, work.found
+    args, found, asked = work.args, work.found, work.asked
     assert found.suggestion is not None
+    best = dict(found.joint.best) if found.joint is not None else {}
+    size = best.pop(BATCH_SIZE, args.batch_size or DEFAULT_BATCH_SIZE)
     with found.timed("training"):
         found.training = compare(
             work.task,
-            work.optimizer,
+            asked.optimizer,
             found.suggestion,
+            fixed={**asked.fixed, **best},
+            start=work.start,
             steps=args.steps,
             # Seeds that the suggestion has not seen.
             seeds=range(args.seeds, 2 * args.seeds),
+            batch_size=int(size),
             **_options(work, "training", report),
         )

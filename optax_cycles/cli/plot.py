@@ -20,17 +20,17 @@ _EPILOG = """\
 examples:
   optax-cycles plot --list
   optax-cycles plot one_cycle total_steps=1000 peak_value=0.1
-  optax-cycles plot one_cycle_policy total_steps=1000 peak_value=0.1 -o cycle.svg
+  optax-cycles plot one_cycle_policy total_steps=1000 peak_value=0.1 -o c.svg
   optax-cycles plot noam model_size=512 warmup_steps=400 \\
       and triangular base_value=1e-4 peak_value=1e-3 step_size=200 --steps 2000
   optax-cycles plot piecewise_constant boundaries=300 values=.1,.01
   optax-cycles plot my_module:my_schedule and my_module:sawtooth low=0.1 high=1
 
-Each schedule is its name and its arguments; `and` stands between several of them.
-Lists are written 1,2 and flags true or false. `module:attribute` names a schedule, a
-policy, or a function that makes one of its arguments. Thin vertical lines mark where
-cycles begin, of the schedules that are made of cycles. The ending of the output's name
-says the format: .png or .svg.
+Each schedule is its name and its arguments; `and` stands between several of
+them. Lists are written 1,2 and flags true or false. `module:attribute` names a
+schedule, a policy, or a function that makes one of its arguments. Thin vertical
+lines mark where cycles begin, of the schedules that are made of cycles. The
+ending of the output's name says the format: .png or .svg.
 """
 
 

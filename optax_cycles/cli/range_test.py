@@ -9,43 +9,61 @@ from optax_cycles.cli.arguments import (
     count,
     host_and_port,
     mesh_shape,
-    positive_float,
     positive_int,
     seconds,
 )
 from optax_cycles.cli.interrupt import ends_at_once
 from optax_cycles.cli.optimizers import OPTIMIZERS
+from optax_cycles.cli.question import asked
+from optax_cycles.cli.space import constant, over
 
 _DESCRIPTION = """\
-Train with many constant learning rates at once, several seeds each, suggest a
-range from the validation loss, and train with 1cycle at the suggestion and with
+Find a learning rate, or other hyperparameters, and train with them: many
+constant values at once, several seeds each, compared by their validation loss;
+a ramp, for the rules of other finders; then 1cycle at the suggestion against
 the best constant rate. Without --problem it takes scikit-learn's digits.
 """
 _EPILOG = """\
 examples:
   optax-cycles range-test
   optax-cycles range-test --model cnn --optimizer adam --out adam-cnn
-  optax-cycles range-test --problem my_package.my_module:task --lr-max 1
-  optax-cycles range-test --placement measure --chunk 64 --steps 5000
+  optax-cycles range-test --problem my_package.my_module:task \\
+      --over learning_rate=log:1e-4:1
+  optax-cycles range-test --optimizer sgdw --over learning_rate \\
+      --over weight_decay=log:1e-6:1e-2:7
+  optax-cycles range-test --over learning_rate=log:0.01:1:9 \\
+      --over momentum=0.8,0.9,0.95
+  optax-cycles range-test --test ramp --rule smith_range --seeds 3
+  optax-cycles range-test --from-checkpoint optax-cycles-out --out later
   srun -N 2 optax-cycles range-test --distributed --out /shared/found
+
+ranges: NAME=log:LOW:HIGH:NUM in equal ratios, NAME=lin:LOW:HIGH:NUM in equal
+  steps, or a list NAME=A,B,C. Without :NUM there are 64 values, or 16 each in a
+  grid. NAME alone has its usual range.
+
+hyperparameters:
+{hyperparameters}
+  and batch_size for all
 
 stopping: Ctrl-C keeps what has been computed. The same command with the same
   --out goes on from there; after a kill or a crash from the last checkpoint.
   Another command with that --out is refused, unless with --overwrite.
 
 written to the folder --out:
-  range_test.png   the figure: loss against rate, share diverged, ramp, trainings
-  range_test.json  "suggestion" (base, best and peak rate, the 90 % "interval" of
-                   the best rate over seeds, "within_noise") or null with a
-                   "refusal"; "curve" (median loss and share diverged over the
-                   rates); "ramp_rules" (what valley and steep say, a value for
-                   each seed); "trainings" (final validation metrics of 1cycle and
-                   of the best constant rate, a value for each seed); "settings";
-                   "seconds"; "versions"; "complete" (false while it runs, and
-                   after it was stopped)
+  range_test.json  "suggestion" ("base", "best" and "peak" of the learning rate,
+                   the 90 % "interval" of the best over seeds, "within_noise"),
+                   "joint" (the best point of a grid) or a "refusal"; "curve"
+                   (median loss and share diverged over the values);
+                   "ramp_rules" (what all rules say, a value for each seed, and
+                   how far they agree); "trainings" (final validation metrics, a
+                   value for each seed); "settings"; "seconds"; "versions";
+                   "complete" (false while it runs, and after it was stopped)
+  range_test.png, ramp.png
+                   loss against the values, share diverged, ramp, trainings
   parallel.nc, ramp.nc, training.nc
-                   all curves, as netCDF; read them with xarray.open_dataset, or
-                   with optax_cycles.sweep.SweepResult.load
+                   all curves, as netCDF; read them with xarray.open_dataset,
+                   or load of oc.ParallelTest, oc.RampTest, oc.sweep.SweepResult
+  state/           the best of the trainings, for --from-checkpoint
   checkpoints/     there until the command is complete
 
 exit code: 0, 1 (no suggestion, failed, or interrupted), 2 (bad input)
@@ -58,7 +76,7 @@ def add_parser(commands: Any) -> None:
         "range-test",
         help="find a learning rate, and train with it",
         description=_DESCRIPTION,
-        epilog=_EPILOG,
+        epilog=_EPILOG.format(hyperparameters=_hyperparameters()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_problem(parser.add_argument_group("what is trained"))
@@ -66,6 +84,11 @@ def add_parser(commands: Any) -> None:
     _add_machine(parser.add_argument_group("where it runs"))
     _add_output(parser.add_argument_group("output"))
     parser.set_defaults(run=run, prog=parser.prog)
+
+
+def _hyperparameters() -> str:
+    lines = [f"  {name:<10}{', '.join(o.takes)}" for name, o in OPTIMIZERS.items()]
+    return "\n".join(lines)
 
 
 def _add_problem(group: Any) -> None:
@@ -89,43 +112,66 @@ def _add_problem(group: Any) -> None:
         help="momentum is SGD with momentum 0.9 (default: %(default)s)",
     )
     group.add_argument(
+        "--constant",
+        metavar="NAME=VALUE",
+        type=constant,
+        action="append",
+        help="fix a hyperparameter of the optimizer; once for each",
+    )
+    group.add_argument(
         "--batch-size",
         metavar="N",
         type=positive_int,
-        default=32,
-        help="examples in each update (default: %(default)s)",
+        help="examples in each update (default: 32)",
+    )
+    group.add_argument(
+        "--from-checkpoint",
+        metavar="FOLDER",
+        help="start from there: an Orbax checkpoint of parameters or of a train "
+        "state, or the --out of a complete range test",
+    )
+    group.add_argument(
+        "--restart-optimizer",
+        action="store_true",
+        help="take the checkpoint's parameters only, not the optimizer's momenta",
     )
 
 
 def _add_test(group: Any) -> None:
     add = group.add_argument
     add(
-        "--lr-min",
-        metavar="RATE",
-        type=positive_float,
-        default=1e-5,
-        help="lowest learning rate (default: %(default)s)",
+        "--over",
+        metavar="NAME[=RANGE]",
+        type=over,
+        action="append",
+        help="a hyperparameter to test, see below; several make a grid (default: "
+        "learning_rate=log:1e-5:10:64)",
     )
     add(
-        "--lr-max",
-        metavar="RATE",
-        type=positive_float,
-        default=10.0,
-        help="highest learning rate (default: %(default)s)",
+        "--test",
+        choices=("both", "parallel", "ramp"),
+        default="both",
+        help="constant values, each a training of its own, or one training whose "
+        "value climbs (default: %(default)s)",
     )
     add(
-        "--num",
-        metavar="N",
-        type=positive_int,
-        default=64,
-        help="rates, in equal ratios (default: %(default)s)",
+        "--ramp",
+        choices=("exponential", "linear"),
+        help="how it climbs (default: as its values are spaced)",
+    )
+    add(
+        "--rule",
+        metavar="RULE",
+        help="whose answer is trained with: parallel_best (default), or a rule for "
+        "ramps: valley, slide, minimum, steep, smith_range, steep_by_index, "
+        "steep_by_value, steep_by_window",
     )
     add(
         "--seeds",
         metavar="N",
         type=positive_int,
         default=5,
-        help="trainings of each rate (default: %(default)s)",
+        help="trainings of each point (default: %(default)s)",
     )
     add(
         "--steps",
@@ -213,23 +259,20 @@ def _add_output(group: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the test; see the parser's description."""
     _check(args)
+    question = asked(args)
     with ends_at_once(args.prog):
         from optax_cycles.cli.finding import prepare
 
-        work = prepare(args)
+        work = prepare(args, question)
     return work.run()
 
 
 def _check(args: argparse.Namespace) -> None:
     """Raise where options make no sense together."""
-    if args.lr_min >= args.lr_max:
-        raise ValueError(
-            f"--lr-min must be below --lr-max, got {args.lr_min:g} and {args.lr_max:g}"
-        )
-    if args.num < 3:
-        raise ValueError(f"--num must be at least 3, got {args.num}")
     if args.mesh is not None and args.devices is not None:
         raise ValueError("--devices can't be given besides --mesh, which says how many")
+    if args.restart_optimizer and args.from_checkpoint is None:
+        raise ValueError("--restart-optimizer needs --from-checkpoint")
     cluster = {
         "--coordinator": args.coordinator,
         "--processes": args.processes,

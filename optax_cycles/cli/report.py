@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from optax_cycles.cli.console import describe
-from optax_cycles.cli.folder import Folder
+from optax_cycles.cli.optimizers import RATE
+from optax_cycles.cli.question import PARALLEL
 from optax_cycles.cli.training import NAMES
-from optax_cycles.plot import range_test_figure, save_figure
 from optax_cycles.range_test import (
+    CycleSuggestion,
+    JointSuggestion,
     NoSuggestionError,
     ParallelTest,
     RampTest,
     RangeSuggestion,
+    RuleComparison,
 )
 from optax_cycles.sweep.result import SweepResult, versions
 
 FORMAT = "optax_cycles.range_test/1"
-MAIN = "range_test.json"
-FILES = ("parallel.nc", "ramp.nc", "training.nc", "range_test.png")
+MAIN, STATE = "range_test.json", "state"
+FILES = ("parallel.nc", "ramp.nc", "training.nc", "range_test.png", "ramp.png", STATE)
+# Smith's rule of thumb for where a cycle starts.
+BASE_BELOW_PEAK = 10.0
 
 
 @dataclasses.dataclass
@@ -36,8 +40,12 @@ class Findings:
     complete: bool = False
     parallel: ParallelTest | None = None
     ramp: RampTest | None = None
-    ramp_rules: dict[str, Any] = dataclasses.field(default_factory=dict)
+    rules: list[tuple[dict[str, float], RuleComparison]] = dataclasses.field(
+        default_factory=list
+    )
+    joint: JointSuggestion | None = None
     suggestion: RangeSuggestion | None = None
+    suggests: dict[str, str] = dataclasses.field(default_factory=dict)
     refusal: str | None = None
     training: SweepResult | None = None
     trained: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -52,18 +60,61 @@ class Findings:
         finally:
             self.seconds[part] = time.perf_counter() - start
 
-    def ask_ramp(self, rules: Sequence[str]) -> None:
-        """Take in what each rule says of the ramp."""
+    def ask_ramp(self) -> None:
+        """Take in what all rules say of the ramp, at each point of the grid."""
         assert self.ramp is not None
-        for name in rules:
-            try:
-                values = [found.value for found in self.ramp.suggest(name)]
-                self.ramp_rules[name] = {
-                    "values": values,
-                    "median": float(np.median(values)),
-                }
-            except (NoSuggestionError, ValueError) as refusal:
-                self.ramp_rules[name] = {"refusal": str(refusal)}
+        for point in product(*self.ramp.axes.values()):
+            at = dict(zip(self.ramp.axes, map(float, point), strict=True))
+            self.rules.append((at, self.ramp.compare(at=at)))
+
+    def suggest(self, rule: str) -> None:
+        """Take in the suggestion of a rule.
+
+        Raises:
+          NoSuggestionError: if it makes none.
+        """
+        if self.parallel is not None and len(self.parallel.over) > 1:
+            self.joint = self.parallel.joint()
+        if rule != PARALLEL:
+            self._suggest_by(rule)
+        elif self.parallel is not None:
+            axes = self.parallel.axes
+            name = RATE if RATE in axes else next(iter(axes))
+            if len(axes[name]) > 2:
+                self.suggestion = self.parallel.suggest(name=name)
+                self.suggests = {"name": name, "rule": rule}
+
+    def _suggest_by(self, rule: str) -> None:
+        """What a rule says of the ramp, at the best point of the grid or the first."""
+        assert self.ramp is not None
+        best = self.joint.best if self.joint is not None else self.rules[0][0]
+        at = {name: best[name] for name in self.ramp.over}
+        (answers,) = [found[rule] for point, found in self.rules if _near(point, at)]
+        if answers.median is None:
+            raise NoSuggestionError(f"{rule}: {answers.refusals[0]}")
+        base, reason = answers.median / BASE_BELOW_PEAK, "a tenth of the peak"
+        bases = self._bases(rule, at)
+        if bases:
+            base, reason = float(np.median(bases)), "where the loss starts to fall"
+        self.suggestion = RangeSuggestion(
+            base=base,
+            best=answers.median,
+            peak=answers.median,
+            interval=(min(answers.answers), max(answers.answers)),
+            within_noise=(answers.median,),
+            loss=float("nan"),
+            reason=reason,
+        )
+        self.suggests = {"name": self.ramp.name, "rule": rule}
+
+    def _bases(self, rule: str, at: Mapping[str, float]) -> list[float]:
+        """The bases of a rule that suggests a range, if all seeds have an answer."""
+        assert self.ramp is not None
+        try:
+            answers = self.ramp.suggest(rule, at=at)
+        except NoSuggestionError:
+            return []
+        return [one.base for one in answers if isinstance(one, CycleSuggestion)]
 
     def trainings(self) -> dict[str, dict[str, list[float]]]:
         """Final validation metrics of each training, a value for each seed."""
@@ -77,29 +128,33 @@ class Findings:
             for index, name in enumerate(NAMES)
         }
 
-    def curve(self) -> dict[str, list[float]] | None:
-        """The parallel test's curve at its last horizon, over the values."""
+    def curve(self) -> dict[str, Any] | None:
+        """The parallel test at its last horizon, over the values of its axes."""
         if self.parallel is None or not self.parallel.reached:
             return None
         losses = self.parallel.validation()
         losses = np.where(np.isfinite(losses), losses, np.inf)
         return {
-            self.parallel.name: self.parallel.values.tolist(),
-            "median_loss": np.median(losses, axis=1).tolist(),
-            "share_diverged": self.parallel.diverged().mean(axis=1).tolist(),
+            **{name: values.tolist() for name, values in self.parallel.axes.items()},
+            "median_loss": np.median(losses, axis=-1).tolist(),
+            "share_diverged": self.parallel.diverged().mean(axis=-1).tolist(),
         }
 
     def content(self) -> dict[str, Any]:
         """All of it but the curves, as JSON has it."""
+        suggestion = None
+        if self.suggestion is not None:
+            suggestion = self.suggests | self.suggestion._asdict()
         found: dict[str, Any] = _plain(
             {
                 "format": FORMAT,
                 "complete": self.complete,
                 "settings": self.settings,
-                "suggestion": self.suggestion and self.suggestion._asdict(),
+                "suggestion": suggestion,
+                "joint": self.joint and self.joint._asdict(),
                 "refusal": self.refusal,
                 "curve": self.curve(),
-                "ramp_rules": self.ramp_rules,
+                "ramp_rules": [{"at": at, **r.to_dict()} for at, r in self.rules],
                 "trainings": self.trainings(),
                 "seconds": self.seconds,
                 "trained": self.trained,
@@ -109,19 +164,8 @@ class Findings:
         return found
 
 
-def write(found: Findings, folder: Folder) -> None:
-    """Write the curves, the figure and last the JSON file; drop those of old runs."""
-    writers: dict[str, Callable[[Path], None]] = {}
-    if found.parallel is not None:
-        writers["parallel.nc"] = found.parallel.save
-    if found.ramp is not None:
-        writers["ramp.nc"] = found.ramp.save
-    if found.training is not None:
-        training = found.training
-        writers["training.nc"] = lambda path: training.save(path, training=[*NAMES])
-    if found.parallel is not None and found.parallel.reached:
-        writers["range_test.png"] = lambda path: save_figure(_figure(found), path)
-    folder.write(found.content(), writers)
+def _near(point: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    return all(np.isclose(point[name], other[name], rtol=1e-6) for name in point)
 
 
 def _plain(value: Any) -> Any:
@@ -133,37 +177,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
-
-
-def _figure(found: Findings) -> Any:
-    assert found.parallel is not None
-    trainings = None
-    if found.training is not None:
-        losses = found.training.validation["loss"]
-        labels = [
-            _training_label(name, said) for name, said in found.trainings().items()
-        ]
-        curves = {label: losses[index] for index, label in enumerate(labels)}
-        trainings = (found.training.horizons, curves)
-    marks = {
-        name: said["median"]
-        for name, said in found.ramp_rules.items()
-        if "median" in said
-    }
-    note = None if found.complete else "Stopped before the end: incomplete"
-    if found.refusal is not None:
-        note = f"No suggestion: {found.refusal}"
-    return range_test_figure(
-        found.parallel,
-        found.ramp,
-        suggestion=found.suggestion,
-        marks=marks,
-        trainings=trainings,
-        note=note,
-    )
-
-
-def _training_label(name: str, metrics: Mapping[str, list[float]]) -> str:
-    if "accuracy" not in metrics:
-        return name
-    return f"{name}: accuracy {describe(np.array(metrics['accuracy']), '.3f')}"

@@ -162,7 +162,7 @@ class Checkpoints:
             )
 
 
-def _checkpointer() -> Any:
+def checkpointer() -> Any:
     """Reads and writes in this process alone; others are not waited for."""
     import orbax.checkpoint as ocp
 
@@ -178,9 +178,9 @@ def _checkpointer() -> Any:
 
 def _write(folder: Path, fingerprint: Mapping[str, str], saved: Saved) -> None:
     folder.mkdir()
-    with _checkpointer() as checkpointer:
+    with checkpointer() as orbax:
         some = {name: array for name, array in saved.arrays.items() if array.size}
-        checkpointer.save(folder / _ARRAYS, some)
+        orbax.save(folder / _ARRAYS, some)
     empty = {n: [str(a.dtype), a.shape] for n, a in saved.arrays.items() if not a.size}
     manifest = {
         "format": FORMAT,
@@ -203,8 +203,8 @@ def _digest_of_manifest(manifest: Mapping[str, Any]) -> str:
 
 
 def _read(folder: Path, manifest: Mapping[str, Any]) -> Saved:
-    with _checkpointer() as checkpointer:
-        read = checkpointer.restore(folder / _ARRAYS)
+    with checkpointer() as orbax:
+        read = orbax.restore(folder / _ARRAYS)
     empty = {n: np.empty(shape, t) for n, (t, shape) in manifest["empty"].items()}
     arrays = {
         name: empty[name] if name in empty else np.asarray(read[name])

@@ -68,15 +68,22 @@ not_a_task = 3
 
 QUICK = [
     *("range-test", "--problem", "tiny:task", "--optimizer", "sgd"),
-    *("--num", "8", "--seeds", "2", "--steps", "20", "--batch-size", "8"),
-    *("--lr-min", "0.01", "--lr-max", "100"),
+    *("--over", "learning_rate=log:0.01:100:8"),
+    *("--seeds", "2", "--steps", "20", "--batch-size", "8"),
 ]
+NARROW = {"learning_rate=log:0.01:100:8": "learning_rate=log:0.01:0.05:8"}
 
 
 @pytest.fixture(scope="session")
 def quick():
     """The words of a range test that takes seconds."""
     return tuple(QUICK)
+
+
+@pytest.fixture(scope="session")
+def narrow():
+    """The same over a range that ends too early."""
+    return tuple(NARROW.get(word, word) for word in QUICK)
 
 
 @pytest.fixture(scope="module")

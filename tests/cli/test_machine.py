@@ -86,7 +86,13 @@ def test_bad_input_is_one_clear_line(command, words, message):
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", ["--mesh members=1,data=2", "--placement measure"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--mesh members=1,data=2",
+        pytest.param("--placement measure", marks=pytest.mark.slow),
+    ],
+)
 def test_it_finds_the_same_elsewhere(command, folder, quick, once, words):
     """Sums over devices are rounded in another order."""
     code, _, err = command(*quick, *words.split(), "--out", "there")

@@ -1,14 +1,22 @@
 """The command line is there at once: what `--help` needs is all that is imported."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from optax_cycles.cli.interrupt import ends_at_once
+from optax_cycles.cli.main import build_parser
+from optax_cycles.cli.question import asked
+
+PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
+LINES = re.findall(r"^\$ .*?(?=optax-cycles)optax-cycles (.*)", PAGE.read_text(), re.M)
 
 HEAVY = {"jax", "jaxlib", "numpy", "optax", "flax", "rich", "matplotlib"}
 PROGRAM = """
@@ -40,6 +48,23 @@ def test_help_and_bad_options_need_no_jax(words, code):
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stderr.splitlines()[-1] == f"{code} []"
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_commands_of_the_documentation_can_be_parsed(line):
+    args = build_parser().parse_args(shlex.split(line))
+    if line.startswith("range-test"):
+        asked(args)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_fits_the_terminal(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for command in ([], ["range-test"], ["plot"]):
+        with pytest.raises(SystemExit):
+            build_parser().parse_args([*command, "--help"])
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= columns
 
 
 def test_ctrl_c_ends_the_process_with_one_line():

@@ -105,6 +105,7 @@ def test_control_c_keeps_what_has_been_computed_and_the_command_goes_on(
     assert sorted(os.listdir(folder / "cut")) == sorted(os.listdir(once.folder))
 
 
+@pytest.mark.slow
 def test_control_c_in_a_later_part_keeps_the_earlier_ones(
     command, folder, quick, progress, once
 ):
@@ -130,25 +131,28 @@ def test_a_complete_test_is_shown_again_without_training(
     assert (code, err) == (0, "")
     assert progress == []
     assert out.startswith("Complete already: nothing is trained (--overwrite does)\n")
-    table = out.partition("Learning rate")[2].partition("Where the time")[0]
+    table = out.partition("parallel_best suggests")[2].partition("Where the time")[0]
     content = content_of(copied)
     for name in ("peak", "best", "base"):
         assert f"{content['suggestion'][name]:.3g} " in table
     for metrics in content["trainings"].values():
-        assert f"{np.mean(metrics['loss']):.4f} ± " in table
+        assert f"{np.mean(metrics['loss']):.4g} ± " in table
     after = {file.name: file.stat().st_mtime_ns for file in copied.iterdir()}
     assert after == before
 
 
-def test_overwrite_starts_anew(command, copied, quick, progress):
-    words = [w if w != "100" else "0.05" for w in quick]
-    code, out, _ = command(*words, "--out", "found", "--overwrite")
+def test_overwrite_starts_anew(command, copied, narrow, progress):
+    code, _, err = command(*narrow, "--out", "found")
+    before, now = (f"learning_rate=log:0.01:{high}:8" for high in (100, 0.05))
+    assert (code, f"--over {before} (now {now})" in err) == (2, True), err
+    code, out, _ = command(*narrow, "--out", "found", "--overwrite")
     assert code == 1
     assert "No suggestion" in out
     assert ("range test", 0) in progress
     # Those of the earlier test are gone.
     assert "training.nc" not in out
     assert not (copied / "training.nc").exists()
+    assert not (copied / "state").exists()
 
 
 def test_a_refusal_is_shown_again_with_its_exit_code(command, copied, quick):
@@ -165,7 +169,11 @@ def test_a_refusal_is_shown_again_with_its_exit_code(command, copied, quick):
     [
         ("--steps 30", "--steps 20 (now 30)"),
         ("--optimizer adam", "--optimizer sgd (now adam)"),
-        ("--lr-max 1 --key 2", "--lr-max 100 (now 1), --key 0 (now 2)"),
+        ("--seeds 3 --key 2", "--seeds 2 (now 3), --key 0 (now 2)"),
+        (
+            "--optimizer momentum --constant momentum=0.5",
+            "--optimizer sgd (now momentum), no --constant (now momentum=0.5)",
+        ),
         ("--devices 1", "no --devices (now 1)"),
         ("--mesh members=1,data=2", "no --mesh (now members=1,data=2)"),
     ],
@@ -355,6 +363,7 @@ def test_a_signal_before_there_is_anything_to_keep_is_one_line(folder, environme
     assert not (folder / "optax-cycles-out").exists()
 
 
+@pytest.mark.slow
 def test_a_disk_too_full_for_checkpoints_is_one_line(folder, quick, environment):
     words = (*quick, "--checkpoint-every", 0, "--out", "full")
     limit = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (1024, -1))"
