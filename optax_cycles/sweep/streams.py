@@ -76,6 +76,10 @@ class StreamBatches:
             self._held = (start, self._stacked(steps, length))
         return self._held[1]
 
+    def rest(self, steps: int) -> Segment | None:
+        """What was read before a failure, for fewer updates than were asked for."""
+        return self._stacked(steps, len(self._ready)) if self._ready else None
+
     def sample(self, steps: int) -> PyTree:
         """The shapes of a segment of `steps` updates, without reading any."""
         size = _batch_size(self.example)

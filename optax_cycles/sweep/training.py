@@ -29,7 +29,7 @@ from optax_cycles.sweep.saving import (
     rows_of,
     saved_from,
 )
-from optax_cycles.sweep.streams import StreamBatches
+from optax_cycles.sweep.streams import DataError, StreamBatches
 
 
 class TooLargeError(MemoryError):
@@ -182,6 +182,9 @@ class Training:
             piece = self.pieces[self.position]
             try:
                 self._do(piece)
+            except DataError:
+                self._train_rest(piece)
+                raise
             except jax.errors.JaxRuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -241,10 +244,34 @@ class Training:
             checkpoints.save(saved_from(self))
         self.saved = self.done
 
+    def _train_rest(self, piece: Piece) -> None:
+        """Train on what was read before the iterable failed, less than a segment.
+
+        No checkpoint holds that, because the same call goes on with whole segments.
+        """
+        if self.engine.processes.many:  # Another may not have failed.
+            return
+        self.save_rest()
+        assert isinstance(self.batches, StreamBatches)
+        rest = self.batches.rest(self.segment)
+        if rest is None:
+            return
+        self.torn = piece
+        for part in self.pieces[self.position :]:
+            if part.start != piece.start:
+                break
+            lane = self._lane(part.chunk)
+            self._advance(lane, part._replace(length=int(rest.length)), rest)
+            if len(self.chunks) > 1:
+                lane.members = jax.tree.map(on_host, lane.members)
+
+    def _lane(self, chunk: int) -> Lane:
+        if chunk not in self.lanes:
+            self.lanes[chunk] = self._start(chunk)
+        return self.lanes[chunk]
+
     def _do(self, piece: Piece) -> None:
-        lane = self.lanes.get(piece.chunk)
-        if lane is None:
-            lane = self.lanes[piece.chunk] = self._start(piece.chunk)
+        lane = self._lane(piece.chunk)
         segment = self._read(lane, piece)
         with held_back():
             self.torn = piece

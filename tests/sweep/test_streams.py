@@ -1,5 +1,6 @@
 """Sweeps that read batches from any iterable."""
 
+import itertools
 import threading
 
 import jax
@@ -111,6 +112,23 @@ def test_batches_that_were_read_before_one_failed_are_trained_on():
         sweep(failing(), segment=7, horizons=[10, STEPS])
     assert set(caught.value.result.updates.ravel()) == {10}
     assert np.isfinite(caught.value.result.validation["loss"][..., 0]).all()
+
+
+@pytest.mark.parametrize("chunk", ["auto", 4])
+def test_no_batch_that_was_read_is_lost_where_the_data_end(tmp_path, streamed, chunk):
+    """25 batches are two segments and a half; the checkpoint has whole segments."""
+    options = {"segment": 10, "chunk": chunk, "checkpoint": tmp_path}
+    with pytest.raises(SweepError, match="data ended after 25 batches, 40") as caught:
+        sweep(itertools.islice(endless(), 25), **options)
+    result = caught.value.result
+    assert set(result.updates.ravel()) == {25}
+    losses = result.train["loss"]
+    np.testing.assert_array_equal(losses[..., :25], streamed.train["loss"][..., :25])
+    assert np.isnan(losses[..., 25:]).all()
+    seen = []
+    whole = sweep(endless(), progress=lambda now: seen.append(now.done), **options)
+    assert_same(whole, streamed)
+    assert seen[1] == 20 * SPACE.size
 
 
 @pytest.mark.parametrize(
