@@ -26,6 +26,11 @@ class SharedCheckpoints:
         self._own = own
 
     @property
+    def folder(self) -> Path:
+        """Where they are."""
+        return self._own.folder
+
+    @property
     def is_due(self) -> bool:
         """Whether it is time for the next one, by the first process's clock."""
         return bool(self._processes.first(self._own.is_due))

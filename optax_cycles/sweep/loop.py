@@ -43,22 +43,22 @@ from optax_cycles.sweep.training import Progress, TooLargeError, Training, as_so
 class SweepError(RuntimeError):
     """An exception stopped a sweep: its cause. `result` is what had been computed."""
 
-    def __init__(self, message: str, result: Any) -> None:
-        """Keep the incomplete result."""
-        super().__init__(f"{message}; .result holds what had been computed")
-        self.message, self.result = message, result
+    def __init__(self, message: str, result: Any, saved: str = "") -> None:
+        """Keep the incomplete result, and say what was saved where."""
+        super().__init__(f"{message}; .result holds what had been computed{saved}")
+        self.message, self.result, self.saved = message, result, saved
 
     def __reduce__(self) -> tuple[Any, ...]:
         """So that it comes back from another process."""
-        return type(self), (self.message, self.result)
+        return type(self), (self.message, self.result, self.saved)
 
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during a sweep; `result` holds what had been computed."""
 
-    def __init__(self, result: Any) -> None:
-        """Keep the incomplete result."""
-        super().__init__("interrupted; .result holds what had been computed")
+    def __init__(self, result: Any, saved: str = "") -> None:
+        """Keep the incomplete result, and say what was saved where."""
+        super().__init__(f"interrupted; .result holds what had been computed{saved}")
         self.result = result
 
 
@@ -230,7 +230,7 @@ def run(
 def _carried_out(training: Training, measures: bool) -> SweepResult:
     """Train to the end; what stops it has the result so far, the rest is saved."""
     record = training.record
-    stop: Interrupted | SweepError
+    cause: BaseException
     try:
         if measures:
             engine = training.engine
@@ -243,19 +243,31 @@ def _carried_out(training: Training, measures: bool) -> SweepResult:
         return record.result(complete=True)
     except RefusedError:
         raise
-    except KeyboardInterrupt:
-        stop = Interrupted(record.result(complete=training.is_done))
-    except Exception as error:
-        known = isinstance(error, DataError | CheckpointError | TooLargeError)
-        message = str(error) if known else f"run: stopped by {explained(error)}"
-        stop = SweepError(message, record.result(complete=training.is_done))
-        stop.__cause__ = error
+    except (Exception, KeyboardInterrupt) as error:
+        cause = error
+    raise _stopped(training, cause)
+
+
+def _stopped(training: Training, cause: BaseException) -> Interrupted | SweepError:
+    """What says that a sweep was stopped, after what can still be saved has been."""
+    result = training.record.result(complete=training.is_done)
+    unsaved = None
     try:
-        if not isinstance(stop.__cause__, CheckpointError):
+        if not isinstance(cause, CheckpointError):
             training.save_rest()
     except (Exception, KeyboardInterrupt) as error:
-        stop.add_note(f"run: not all of it could be saved, {explained(error)}")
-    raise stop
+        unsaved = f"run: not all of it could be saved, {explained(error)}"
+    stop: Interrupted | SweepError
+    if isinstance(cause, KeyboardInterrupt):
+        stop = Interrupted(result, training.where_saved)
+    else:
+        known = isinstance(cause, DataError | CheckpointError | TooLargeError)
+        message = str(cause) if known else f"run: stopped by {explained(cause)}"
+        stop = SweepError(message, result, training.where_saved)
+        stop.__cause__ = cause
+    if unsaved:
+        stop.add_note(unsaved)
+    return stop
 
 
 def _engine(

@@ -9,6 +9,7 @@ import jax
 
 from optax_cycles import _checks
 from optax_cycles._typing import Batch, Key, Metrics, ModelState, Params
+from optax_cycles.sweep.given import named
 
 
 class Problem(NamedTuple):
@@ -54,7 +55,8 @@ def problem_from_loss(
       A `Problem` whose model state is the empty tuple.
 
     Raises:
-      TypeError: if `init`, `loss` or `evaluate` can't be called.
+      TypeError: if `init`, `loss` or `evaluate` can't be called, or (where it is
+        traced) `loss` returns a pair without `has_aux`, or no pair with it.
 
     Examples:
       >>> import jax, jax.numpy as jnp, optax_cycles as oc
@@ -74,8 +76,13 @@ def problem_from_loss(
     def full_loss(
         params: Params, model_state: ModelState, batch: Batch, key: Key
     ) -> tuple[Any, tuple[ModelState, Metrics]]:
-        value = loss(params, batch, key)
-        value, metrics = value if has_aux else (value, {})
+        made = loss(params, batch, key)
+        pair = isinstance(made, tuple) and len(made) == 2
+        if pair != has_aux:
+            wanted = "the pair (loss, metrics)" if has_aux else "the loss alone"
+            got = "a pair: give has_aux=True" if pair else named(made)
+            raise TypeError(f"problem_from_loss: loss must return {wanted}, got {got}")
+        value, metrics = made if has_aux else (made, {})
         return value, (model_state, metrics)
 
     def full_evaluate(params: Params, model_state: ModelState, batch: Batch) -> Metrics:

@@ -258,8 +258,9 @@ class SweepResult:
 
         Args:
           kind: `"validation"` for a row for each member and horizon, with `status`
-            and `updates` (a row for each member where nothing was evaluated); or
-            `"train"` for the curves, a row for each member and update (`step`).
+            (the name of a `Status`, `"running"` or `"diverged"` mostly) and `updates`
+            (a row for each member where nothing was evaluated); or `"train"` for the
+            curves, a row for each member and update (`step`).
 
         Returns:
           Columns: the hyperparameters, `horizon` or `step`, the metrics as in

@@ -9,6 +9,7 @@ import numpy as np
 
 from optax_cycles import _checks
 from optax_cycles._extras import require
+from optax_cycles.sweep.members import Status
 
 if TYPE_CHECKING:
     from optax_cycles.sweep.result import SweepResult
@@ -24,7 +25,8 @@ def dataframe(result: SweepResult, kind: str) -> Any:
         of_members = {}
     else:
         along = {"horizon": result.horizons} if metrics else {}
-        of_members = {"status": result.status, "updates": result.updates}
+        words = np.array([status.name.lower() for status in Status], object)
+        of_members = {"status": words[result.status], "updates": result.updates}
     times = len(next(iter(along.values()))) if along else 1
     columns: dict[str, Any] = {}
     for name, values in result.space.members().items():

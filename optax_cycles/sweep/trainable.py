@@ -21,6 +21,7 @@ from optax_cycles._typing import (
     State,
 )
 from optax_cycles.sweep.convolution import with_matmul_convolutions
+from optax_cycles.sweep.given import named
 from optax_cycles.sweep.problem import Problem
 
 
@@ -117,7 +118,8 @@ def trainable(
 
     Raises:
       TypeError: if `problem` is not a `Problem`, `optimizer` can't be called, or
-        (where it is traced) the loss is not a floating-point scalar.
+        (where they are traced) returns no optimizer, or the loss is not a
+        floating-point scalar.
 
     Examples:
       >>> import jax, jax.numpy as jnp, optax, optax_cycles as oc
@@ -135,8 +137,17 @@ def trainable(
         _checks.fail_type("trainable", "problem", "a Problem", problem)
     _checks.function_of("trainable", "optimizer", optimizer)
 
+    def made(hparams: Hparams) -> Any:
+        built = optimizer(hparams)
+        if not (hasattr(built, "init") and hasattr(built, "update")):
+            raise TypeError(
+                "trainable: optimizer must return an optax.GradientTransformation, got "
+                f"{named(built)}"
+            )
+        return built
+
     def begin(params: Params, model_state: ModelState, hparams: Hparams) -> TrainState:
-        return TrainState(params, model_state, optimizer(hparams).init(params))
+        return TrainState(params, model_state, made(hparams).init(params))
 
     def init(key: Key, hparams: Hparams) -> TrainState:
         return begin(*problem.init(key), hparams)
@@ -158,7 +169,7 @@ def trainable(
         (loss, (model_state, metrics)), grads = value_and_grad(
             state.params, state.model_state, batch, key
         )
-        transform = _with_extra_args(optimizer(hparams))
+        transform = _with_extra_args(made(hparams))
         updates, opt_state = transform.update(
             grads, state.opt_state, state.params, value=loss
         )

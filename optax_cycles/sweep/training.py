@@ -211,6 +211,17 @@ class Training:
         if self.done > self.saved:
             self._save(self.checkpoints)
 
+    @property
+    def where_saved(self) -> str:
+        """Where the last checkpoint is and how far it goes; "" without one."""
+        if self.checkpoints is None or not self.saved:
+            return ""
+        total = self.record.space.size * self.record.steps
+        return (
+            f"; {self.saved} of {total} updates of all members are saved in "
+            f"{self.checkpoints.folder}, from which the same call goes on"
+        )
+
     def _check_can_halve(self, piece: Piece, error: Exception) -> None:
         """Raise unless the chunk can be trained anew in two, its batches read again."""
         why = None

@@ -18,7 +18,7 @@ from linear import DATA, PROBLEM, SPACE, STEPS, VALIDATION, assert_same, sweep
 from test_streams import endless
 
 import optax_cycles as oc
-from optax_cycles.sweep import Engine, RefusedError, SweepError
+from optax_cycles.sweep import Engine, Interrupted, RefusedError, SweepError
 from optax_cycles.sweep.program import Program
 
 OPTIONS = {"chunk": 4, "segment": 7, "horizons": [0, 5, STEPS]}
@@ -180,6 +180,21 @@ def test_it_is_saved_when_it_is_due_and_when_it_stops(tmp_path):
     seen = []
     sweep(checkpoint=tmp_path, progress=lambda now: seen.append(now.done), **OPTIONS)
     assert seen[1] >= 200
+
+
+def test_what_stops_a_sweep_says_where_it_was_saved(tmp_path):
+    saved = f"; 160 of 400 updates of all members are saved in {tmp_path}, from which"
+    with pytest.raises(SweepError, match=saved):
+        sweep(checkpoint=tmp_path, progress=stop_after(160), **OPTIONS)
+
+    def interrupted(now):
+        if now.done > 160:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match=rf"interrupted; .* in {tmp_path}"):
+        sweep(checkpoint=tmp_path, progress=interrupted, **OPTIONS)
+    with pytest.raises(SweepError, match=r"had been computed$"):
+        sweep(progress=stop_after(160), **OPTIONS)
 
 
 def test_what_is_damaged_is_set_aside(folder):

@@ -72,3 +72,17 @@ def test_what_can_not_be_called_is_refused(name):
         TypeError, match=f"problem_from_loss: {name} must be a callable, got 3"
     ):
         oc.problem_from_loss(**functions)
+
+
+def test_a_pair_and_has_aux_belong_together():
+    def with_metrics(*args):
+        return loss(*args), {"norm": 2.0}
+
+    message = (
+        "problem_from_loss: loss must return the loss alone, .*: give has_aux=True"
+    )
+    with pytest.raises(TypeError, match=message):
+        oc.problem_from_loss(init, with_metrics).loss(jnp.ones(2), (), BATCH, KEY)
+    message = r"loss must return the pair \(loss, metrics\), got "
+    with pytest.raises(TypeError, match=message):
+        oc.problem_from_loss(init, loss, has_aux=True).loss(jnp.ones(2), (), BATCH, KEY)

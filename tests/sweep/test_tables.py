@@ -34,7 +34,8 @@ def test_a_dataframe_has_a_row_for_each_member_and_horizon():
                     & (frame.horizon == horizon)
                 ]
                 assert here.momentum.tolist() == [MOMENTA[i]]
-                assert here.status.tolist() == [result.status[i, 0, j]]
+                word = "diverged" if result.diverged[i, 0, j] else "running"
+                assert here.status.tolist() == [word]
                 np.testing.assert_array_equal(
                     here.validation_loss, [result.validation["loss"][i, 0, j, k]]
                 )

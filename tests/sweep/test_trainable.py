@@ -158,3 +158,12 @@ def test_a_metric_reaches_an_optimizer_inside_multi_steps():
         state, _ = train.step(state, hp, None, jax.random.key(1))
     # Three emitted updates: a first metric, then two that are no better.
     assert float(state.opt_state.inner_opt_state[-1].value) == 0.25
+
+
+def test_an_optimizer_that_is_not_called_is_told_so():
+    problem = oc.problem_from_loss(lambda key: jnp.ones(2), lambda p, *_: p.sum())
+    for built, got in ((optax.adamw, "the function adamw; call it"), (None, "a None")):
+        train = oc.trainable(problem, lambda hp, built=built: built)
+        message = f"^trainable: optimizer must return an optax.Grad.*, got {got}"
+        with pytest.raises(TypeError, match=message):
+            train.init(jax.random.key(0), {})
