@@ -115,8 +115,8 @@ def _explain_missing(name: str, error: KeyError, at: str, shapes: Hparams) -> No
     asked = error.args[0] if error.args else None
     if isinstance(asked, str) and asked not in shapes:
         raise ValueError(
-            f"{name}: there is no {asked!r} in what was given{at}; the hyperparameters "
-            f"are {_checks.near(asked, shapes)}"
+            f"{name}: {asked!r} is read, which is no hyperparameter given{at}; "
+            f"it must be {_checks.near(asked, shapes)}"
         ) from error
 
 

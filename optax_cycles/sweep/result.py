@@ -88,10 +88,12 @@ class SweepResult:
     state_members: np.ndarray | None = None
 
     def __repr__(self) -> str:
-        """The axes and how far it came; the arrays are too long to show."""
+        """The axes, how far it came, and how many members did not get there."""
         axes = [f"{axis.name}: {axis.size}" for axis in self.space.axes]
         steps = f"{self.steps} updates{'' if self.complete else ', incomplete'}"
-        return f"SweepResult({', '.join(axes)}; {steps})"
+        diverged = int(self.diverged.sum())
+        lost = f"; {diverged} of {self.space.size} diverged" if diverged else ""
+        return f"SweepResult({', '.join(axes)}; {steps}{lost})"
 
     def _repr_html_(self) -> str:
         """A small table for notebooks: axes, what became of the members, the best."""

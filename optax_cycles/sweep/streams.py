@@ -16,6 +16,11 @@ from optax_cycles._typing import Batch, PyTree
 from optax_cycles.sweep.batches import Segment
 from optax_cycles.sweep.origin import explained
 
+_SHORTER = (
+    "; a last batch of fewer examples is left out by drop_last=True of a DataLoader, "
+    "drop_remainder=True of tf.data"
+)
+
 
 class DataError(ValueError):
     """The iterable of batches failed, ended too early, or changed its shapes."""
@@ -96,11 +101,7 @@ class StreamBatches:
     @property
     def digest(self) -> str:
         """What is known of the batches before they are read, but for their size."""
-
-        def one(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
-
-        return _described(jax.tree.map(one, self.example))
+        return _one_described(self.example)
 
     def skip(self, count: int) -> None:
         """Read `count` batches that are not needed again."""
@@ -186,7 +187,10 @@ class StreamBatches:
         known, found = _described(self.example), _described(arrays)
         if known != found:
             expected = f"like the first, {known}"
-            raise DataError(f"run: batch {self._read} must be {expected}, got {found}")
+            hint = _SHORTER if _is_shorter(arrays, self.example) else ""
+            raise DataError(
+                f"run: batch {self._read} must be {expected}, got {found}{hint}"
+            )
         return arrays
 
 
@@ -201,6 +205,14 @@ def _segment(data: PyTree, steps: int, size: int, length: int) -> Segment:
     return Segment(data, rows, np.zeros(1, np.int32), np.asarray(length, np.int32))
 
 
+def _is_shorter(batch: Batch, first: Batch) -> bool:
+    """Whether a batch has fewer examples than the first, but is like it otherwise."""
+    if _one_described(batch) != _one_described(first):
+        return False
+    pairs = zip(jax.tree.leaves(batch), jax.tree.leaves(first), strict=True)
+    return all(leaf.shape < other.shape for leaf, other in pairs)
+
+
 def _batch_size(batch: PyTree) -> int:
     sizes = {leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(batch)}
     if len(sizes) != 1 or 0 in sizes:
@@ -211,3 +223,12 @@ def _batch_size(batch: PyTree) -> int:
 
 def _described(batch: PyTree) -> str:
     return str(jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", batch))
+
+
+def _one_described(batch: PyTree) -> str:
+    """What one example of a batch is."""
+
+    def one(leaf: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
+
+    return _described(jax.tree.map(one, batch))

@@ -153,7 +153,7 @@ def the_optimizer_branches_on_a_hyperparameter(scene):
 
 @fault(
     "exception in the user's code while it is traced",
-    rf"no 'lr' in what was given .*{at('# a name', 'optimizer')}.* one of learning_",
+    rf"'lr' is read, .*{at('# a name', 'optimizer')}.* one of learning_",
 )
 def a_hyperparameter_is_misspelt(scene):
     def optimizer(hparams):

@@ -350,7 +350,7 @@ def test_metrics_may_be_of_any_numeric_dtype():
             ValueError,
             "evaluate: validation data was given",
         ),
-        ({"space": {"momentum": [0.9]}}, ValueError, "there is no 'rate' in what was"),
+        ({"space": {"momentum": [0.9]}}, ValueError, "'rate' is read, which is no hyp"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -373,4 +373,5 @@ def test_an_unknown_option_of_a_range_test_is_named():
 
 
 def test_a_result_shows_its_axes_instead_of_its_arrays(whole):
-    assert re.fullmatch(r"SweepResult\(.*: \d+; 11 updates\)", repr(whole))
+    found = r"SweepResult\(.*: \d+; 11 updates; 2 of 10 diverged\)"
+    assert re.fullmatch(found, repr(whole))

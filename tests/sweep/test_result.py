@@ -164,3 +164,11 @@ def test_only_a_loss_is_minimised_without_being_told():
     np.testing.assert_array_equal(np.isneginf(worst), [False, False, True] * 2)
     worst = result.score("accuracy", mode="min").ravel()
     np.testing.assert_array_equal(np.isposinf(worst), [False, False, True] * 2)
+
+
+def test_it_shows_how_many_members_diverged():
+    assert repr(make_result()).endswith("3 updates; 1 of 6 diverged)")
+    everyone = np.full((3, 1, 2), Status.DIVERGED, np.int32)
+    assert repr(make_result(status=everyone)).endswith("; 6 of 6 diverged)")
+    nobody = make_result(status=np.zeros((3, 1, 2), np.int32))
+    assert repr(nobody).endswith("3 updates)")

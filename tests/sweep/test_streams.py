@@ -98,6 +98,15 @@ def test_a_batch_of_another_dtype_is_the_cause():
     with pytest.raises(SweepError, match=r"batch 8 must be .*, got float64") as caught:
         sweep(batches, segment=4)
     assert isinstance(caught.value.__cause__, DataError)
+    assert "drop_last" not in str(caught.value)
+
+
+def test_a_shorter_batch_is_told_how_loaders_leave_it_out():
+    """A set of examples that batches don't divide ends with one."""
+    batches = Loader([*BATCHES, BATCHES[0][:3]])
+    message = r"batch 8 must be .*, got float32\[3, 4\]; .* by drop_last=True of a Dat"
+    with pytest.raises(SweepError, match=message):
+        sweep(batches, segment=4)
 
 
 def test_batches_that_were_read_before_one_failed_are_trained_on():
