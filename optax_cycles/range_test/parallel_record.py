@@ -186,10 +186,22 @@ class ParallelRecord:
     def diverged(self, horizon: int | None = None) -> np.ndarray:
         """bool `[*axes, seeds]`: the members that failed at a horizon.
 
-        A member failed if its validation loss is not finite. It also failed if, at a
-        value above the best one, it has come less than a fifth of the way from the
-        untrained loss to the best loss: an explosion may end in a finite loss that no
-        longer moves. In a grid this is asked along each axis but the batch size, on
-        the lines whose best loss is itself a fifth of the way to the best of all.
+        A member failed if its training loss is not finite. It also failed if, at a
+        value above the best one, both its training and its validation loss have come
+        less than a fifth of the way from the untrained loss to the best loss: an
+        explosion may end in a finite loss that no longer moves, while one that only
+        overfits has learned what it was trained on. In a grid this is asked along each
+        axis but the batch size, on the lines whose best loss is itself a fifth of the
+        way to the best of all.
         """
-        return failed(self.axes, self.validation("loss", horizon), self.untrained())
+        horizon = self._known("diverged", horizon)
+        train, losses = self.train("loss", horizon), self.validation("loss", horizon)
+        found = failed(self.axes, train, self._first("loss"))
+        found &= failed(self.axes, losses, self.untrained())
+        # The last update of a horizon may explode: its training loss is the next one.
+        stopped = self._shaped(self.sweep.diverged) & ~np.isfinite(losses)
+        return found | ~np.isfinite(train) | stopped
+
+    def _first(self, metric: str) -> np.ndarray:
+        """`[*axes, seeds]`: a training metric on the first batch, before its update."""
+        return self._shaped(self.sweep.train[metric][..., 0])

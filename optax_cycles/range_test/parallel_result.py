@@ -8,6 +8,8 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from optax_cycles import _checks
 from optax_cycles.range_test.best import RangeSuggestion
 from optax_cycles.range_test.horizon import moved
@@ -18,10 +20,12 @@ from optax_cycles.range_test.question import (
     SIGNS,
     Question,
     drift_along,
+    failed,
     label_of,
     place_of,
 )
 from optax_cycles.range_test.stored import read_note
+from optax_cycles.range_test.suggest import NoSuggestionError
 from optax_cycles.range_test.tables import parallel_table
 from optax_cycles.sweep.result import SweepResult
 
@@ -59,17 +63,23 @@ class ParallelTest(ParallelRecord):
         _checks.choice(function, "mode", mode, SIGNS)
         _checks.choice(function, "metric", metric, getattr(self.sweep, on))
         if on == "train":
-            losses = self.train(metric, horizon)
-            untrained = self._shaped(self.sweep.train[metric][..., 0])
+            losses, untrained = self.train(metric, horizon), self._first(metric)
         else:
             losses = self.validation(metric, horizon)
             untrained = self.untrained(metric)
+        diverged = self.diverged(horizon)
+        if not np.isfinite(losses).any() and not diverged.all():
+            raise NoSuggestionError(
+                f"{function}: the {on} {metric} is not finite at any point, though "
+                f"training did not diverge; look at the {on} data"
+            )
         sign = SIGNS[mode]
+        losses, untrained = sign * losses, sign * untrained
         return Question(
             axes=self.axes,
-            losses=sign * losses,
-            untrained=sign * untrained,
-            diverged=self.diverged(horizon),
+            losses=losses,
+            untrained=untrained,
+            diverged=diverged | failed(self.axes, losses, untrained),
             max_diverged=max_diverged,
             sign=sign,
             label=label_of(on, metric, mode),

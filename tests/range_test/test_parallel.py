@@ -325,3 +325,61 @@ def test_a_chunk_that_never_began_is_not_taken_for_diverged():
     assert caught.value.result.reached == ()
     with pytest.raises(oc.NoSuggestionError, match="stopped before any horizon"):
         caught.value.result.suggest()
+
+
+def overfitting_test(**changed):
+    """Adam on noisy labels: above 1e-3, what is learned by heart costs validation loss.
+
+    The numbers are those of a small network, the medians of five seeds.
+    """
+    rates = np.geomspace(1e-5, 1.0, 11)
+    medians = {
+        "validation": [0.69, 0.69, 0.66, 0.58, 0.80, 1.16, 1.55, 2.35, 2.5, 9, 9],
+        "train": [0.69, 0.68, 0.6, 0.236, 0.025, 2e-3, 2e-4, 1e-5, 0.4, 9, 9],
+        "accuracy": [0.5, 0.52, 0.6, 0.692, 0.701, 0.7, 0.703, 0.69, 0.6, 0.5, 0.5],
+    } | changed
+    spread = 1e-3 * np.arange(5)
+    of = {name: np.array(m)[:, None] + spread for name, m in medians.items()}
+
+    def along(name, untrained, steps):
+        losses = np.repeat(of[name][..., None], steps, axis=-1)
+        losses[..., 0] = untrained
+        return losses
+
+    sweep = oc.sweep.SweepResult(
+        space=oc.sweep.grid(learning_rate=rates, seed=range(5)),
+        steps=40,
+        train={"loss": along("train", 0.7, 40)},
+        validation={
+            "loss": along("validation", 0.7, 6),
+            "accuracy": along("accuracy", 0.5, 6),
+        },
+        horizons=np.array([0, 36, 37, 38, 39, 40]),
+        status=np.zeros((11, 5), np.int32),
+        updates=np.full((11, 5), 40, np.int32),
+        complete=True,
+        seconds={},
+        versions={},
+    )
+    return oc.ParallelTest(("learning_rate",), (40,), sweep)
+
+
+def test_what_overfits_has_not_diverged():
+    assert np.flatnonzero(overfitting_test().diverged().any(axis=1)).tolist() == [9, 10]
+
+
+def test_each_question_is_answered_by_its_own_metric():
+    test = overfitting_test()
+    rates = test.values
+    assert test.suggest().best == rates[3]
+    assert test.suggest(on="train").best == rates[7]
+    assert test.suggest(metric="accuracy", mode="max").best == rates[6]
+    assert test.joint(on="train").best == {"learning_rate": rates[7]}
+
+
+def test_a_validation_loss_that_is_nowhere_finite_is_no_matter_of_the_rates():
+    test = overfitting_test(validation=[np.nan] * 11)
+    assert test.suggest(on="train").best == test.values[7]
+    message = "suggest: the validation loss is not finite at any .*the validation data"
+    with pytest.raises(oc.NoSuggestionError, match=message):
+        test.suggest()
