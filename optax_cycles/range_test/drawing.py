@@ -27,7 +27,8 @@ def drawn_test(test: ParallelTest, ax: Axes | None, **options: Any) -> Axes | Fi
         image = plot_heat_map(test, ax, **options)
         ax.figure.colorbar(image, ax=ax, label=label_of(options.get("metric", "loss")))
         return ax
-    suggestion = _suggestion(test)
+    suggestion = _suggestion(test, **options)
+    options.pop("mode", None)
     if ax is not None:
         plot_parallel(test, ax, suggestion, **options)
         ax.set_xlabel(label_of(test.name))
@@ -39,10 +40,10 @@ def drawn_test(test: ParallelTest, ax: Axes | None, **options: Any) -> Axes | Fi
     return figure
 
 
-def _suggestion(test: ParallelTest) -> RangeSuggestion | None:
-    """The suggestion by the validation loss, where there is one."""
+def _suggestion(test: ParallelTest, **options: Any) -> RangeSuggestion | None:
+    """The suggestion by what is drawn, where there is one."""
     try:
-        return test.suggest()
+        return test.suggest(**options)
     except (NoSuggestionError, ValueError):
         return None
 

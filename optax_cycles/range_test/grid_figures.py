@@ -26,6 +26,7 @@ from optax_cycles._figures import (
 )
 from optax_cycles.range_test.figures import alive
 from optax_cycles.range_test.parallel_result import ParallelTest
+from optax_cycles.range_test.question import SIGNS
 from optax_cycles.range_test.suggest import NoSuggestionError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def plot_heat_map(
     *,
     horizon: int | None = None,
     metric: str = "loss",
+    mode: str = "min",
     on: str = "validation",
     at: Mapping[str, float] | None = None,
     limits: tuple[float, float] | None = None,
@@ -58,10 +60,11 @@ def plot_heat_map(
       axes: matplotlib axes to draw on.
       horizon: the updates after which; the longest by default.
       metric: what to draw, the median over seeds.
+      mode: whether its `"min"` or its `"max"` is best.
       on: `"validation"` or `"train"`.
       at: dict from each further axis to the value to stay at.
       limits: least and largest value of the colours; by default those of the figure,
-        up to what an untrained model has.
+        but none worse than what an untrained model has.
 
     Returns:
       The matplotlib image, to make a colour bar of.
@@ -69,6 +72,7 @@ def plot_heat_map(
     Raises:
       ValueError: if the test has one axis, or `at` is not what it must be.
     """
+    _checks.choice("plot", "mode", mode, SIGNS)
     names, place = _two_axes(test, at)
     horizon = test.reached[-1] if horizon is None else horizon
     medians = _medians(test, horizon, metric, on)[place]
@@ -78,7 +82,7 @@ def plot_heat_map(
         np.arange(len(vertical)),
         np.ma.masked_invalid(medians.T),
         cmap="cividis",
-        norm=_norm(limits or _limits(test, horizon, metric, on)),
+        norm=_norm(limits or _limits(test, horizon, metric, mode, on)),
     )
     axes.patch.set(hatch="////", edgecolor=GREY, facecolor="white")
     for axis, name, values in (
@@ -87,12 +91,13 @@ def plot_heat_map(
     ):
         _label_axis(axis, name, values)
     if np.isfinite(medians).any():
-        _mark_best(axes, medians)
+        _mark_best(axes, SIGNS[mode] * medians)
     axes.spines[["top", "right"]].set_visible(False)
     return image
 
 
 def _mark_best(axes: Axes, medians: np.ndarray) -> None:
+    """Marks where the least is."""
     known = np.where(np.isfinite(medians), medians, np.inf)
     rows = np.flatnonzero(np.isfinite(known).any(axis=0))
     lowest = known[:, rows].argmin(axis=0)
@@ -131,7 +136,7 @@ def _medians(test: ParallelTest, horizon: int, metric: str, on: str) -> np.ndarr
 
 
 def _limits(
-    test: ParallelTest, horizon: int, metric: str, on: str
+    test: ParallelTest, horizon: int, metric: str, mode: str, on: str
 ) -> tuple[float, float]:
     medians = _medians(test, horizon, metric, on)
     if not np.isfinite(medians).any():
@@ -139,7 +144,10 @@ def _limits(
     low, high = float(np.nanmin(medians)), float(np.nanmax(medians))
     if on == "validation":
         untrained = float(np.nanmedian(test.untrained(metric)))
-        high = min(high, max(untrained, low)) if untrained > low else high
+        if mode == "max":
+            low = max(low, untrained) if untrained < high else low
+        else:
+            high = min(high, untrained) if untrained > low else high
     return low, high if high > low else low + 1.0
 
 
@@ -209,13 +217,18 @@ def plot_lines(
 
 
 def grid_figure(
-    test: ParallelTest, *, metric: str = "loss", on: str = "validation"
+    test: ParallelTest,
+    *,
+    metric: str = "loss",
+    mode: str = "min",
+    on: str = "validation",
 ) -> Figure:
     """Heat maps over the first two axes: each horizon, each value of further axes.
 
     Args:
       test: a parallel range test with two axes or more.
       metric: what to draw.
+      mode: whether its `"min"` or its `"max"` is best.
       on: `"validation"` or `"train"`.
 
     Returns:
@@ -240,17 +253,18 @@ def grid_figure(
     rows = -(-len(panels) // columns)
     figure = new_figure(1.2 + 2.9 * columns, 0.7 + 2.5 * rows)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    limits = _limits(test, horizons[-1], metric, on)
+    _checks.choice("grid_figure", "mode", mode, SIGNS)
+    limits = _limits(test, horizons[-1], metric, mode, on)
+    shown: Any = {"metric": metric, "mode": mode, "on": on, "limits": limits}
     for axes, (horizon, point) in zip(grid.flat, panels, strict=False):
-        image = plot_heat_map(
-            test, axes, horizon=horizon, metric=metric, on=on, at=point, limits=limits
-        )
+        image = plot_heat_map(test, axes, horizon=horizon, at=point, **shown)
         axes.set_title(described(point) or f"update {horizon}", fontsize=9)
         axes.label_outer()
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     label = label_of(f"{on} {metric}, median of {test.seeds} seed(s)")
-    figure.colorbar(image, ax=grid, label=label, extend="max", shrink=0.9)
+    beyond = "min" if mode == "max" else "max"
+    figure.colorbar(image, ax=grid, label=label, extend=beyond, shrink=0.9)
     figure.supxlabel(
         "star: best; dots: best of each row; hatched: most seeds failed", fontsize=8
     )

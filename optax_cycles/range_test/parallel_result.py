@@ -147,8 +147,9 @@ class ParallelTest(ParallelRecord):
         Args:
           ax: matplotlib axes to draw on; by default a figure of its own, which also has
             the share that failed, or all horizons of a grid.
-          **options: `metric`, `on`, and others of `optax_cycles.plot.plot_parallel`,
-            `plot_heat_map`, or (without `ax`) `grid_figure`.
+          **options: `metric`, its `mode`, `on`, and others of
+            `optax_cycles.plot.plot_parallel`, `plot_heat_map`, or (without `ax`)
+            `grid_figure`.
 
         Returns:
           `ax`, or the figure.

@@ -196,3 +196,30 @@ def test_a_ramp_draws_itself_with_the_rules_that_answer():
     assert "steep" in texts
     axes = panel()
     assert test.plot(axes) is axes
+
+
+def test_the_best_of_a_metric_may_be_its_largest(grid):
+    """The accuracy is 1 minus the loss, so that it is best at the same point."""
+    for axes in (panel(), grid_figure(grid, metric="accuracy", mode="max").axes[0]):
+        if not axes.lines:
+            plot_heat_map(grid, axes, metric="accuracy", mode="max")
+        dots, star = axes.lines
+        assert dots.get_xdata().tolist() == [6, 6, 6]
+        assert (*star.get_xdata(), *star.get_ydata()) == (6, 0)
+    with pytest.raises(ValueError, match="^grid_figure: mode must be one of"):
+        grid_figure(grid, mode="best")
+
+
+def test_colours_of_such_a_metric_span_what_was_reached(grid):
+    norm = plot_heat_map(grid, panel(), metric="accuracy", mode="max").norm
+    assert (norm.vmin, norm.vmax) == pytest.approx((1 - 0.31 - 0.9, 1 - 0.11))
+
+
+def test_what_is_marked_is_what_the_metric_says():
+    test = parallel_of()
+    (star,) = (
+        line
+        for line in test.plot(panel(), metric="accuracy", mode="max").lines
+        if line.get_marker() == "*"
+    )
+    assert star.get_ydata() == pytest.approx([1 - 0.11])
