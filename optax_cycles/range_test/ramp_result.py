@@ -16,7 +16,7 @@ from optax_cycles.range_test.curve import smooth
 from optax_cycles.range_test.question import ON, place_of
 from optax_cycles.range_test.rules import RULES
 from optax_cycles.range_test.stored import read_note
-from optax_cycles.range_test.suggest import Rule, Suggestion
+from optax_cycles.range_test.suggest import NoSuggestionError, Rule, Suggestion
 from optax_cycles.range_test.tables import ramp_table
 from optax_cycles.sweep.result import SweepResult
 
@@ -132,7 +132,8 @@ class RampTest:
           of `validated`.
 
         Raises:
-          NoSuggestionError: if the rule finds no answer for a seed.
+          NoSuggestionError: if the rule finds no answer for a seed, or one was
+            interrupted.
           ValueError: if there is no such rule, or `at` is not a point of the grid.
         """
         if isinstance(rule, str):
@@ -164,12 +165,27 @@ class RampTest:
         """Values, curves of the seeds, and how many points were left out before."""
         _checks.choice(function, "on", on, ON)
         place = self._place(function, at or {})
+        self._refuse_cut(function, place)
         if on == "train":
             values, curves = self.values, self.smoothed(beta)[place]
         else:
             values, curves = self.validated, self.validation()[place]
         first = int(np.sum(values <= 0))
         return values[first:], curves[:, first:], first
+
+    def _refuse_cut(self, function: str, place: tuple[int, ...]) -> None:
+        """A curve that was cut short looks like one that diverged."""
+        shape = (*map(len, self.axes.values()), self.seeds)
+        updates = self.sweep.updates.reshape(shape)[place]
+        diverged = self.sweep.diverged.reshape(shape)[place]
+        cut = (updates < self.sweep.steps) & ~diverged
+        if self.complete or not cut.any():
+            return
+        raise NoSuggestionError(
+            f"{function}: the ramp was interrupted: {int(cut.sum())} of {self.seeds} "
+            f"seed(s) came to update {int(updates[cut].min())} of {self.sweep.steps} "
+            "and did not diverge; run it to its end"
+        )
 
     def _place(self, function: str, at: Mapping[str, float]) -> tuple[int, ...]:
         for name in (*at, *self.over):

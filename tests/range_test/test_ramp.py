@@ -229,6 +229,10 @@ def test_an_interrupted_ramp_hands_over_what_had_run(free):
     half = STEPS // 2
     np.testing.assert_array_equal(test.losses[:, :half], free.losses[:, :half])
     assert np.all(np.isnan(test.losses[:, half:]))
+    message = f"the ramp was interrupted: 3 of 3 seed.s. came to update {half} of"
+    for ask in (lambda: test.suggest("minimum"), test.compare):
+        with pytest.raises(oc.NoSuggestionError, match=message):
+            ask()
 
 
 @pytest.mark.parametrize(
