@@ -215,6 +215,9 @@ def with_seeds(function: str, space: Space, seeds: int | Values) -> Space:
         seeds = np.arange(seeds)
     values = axis_values(function, "seeds", seeds)
     check_seeds(function, "seeds", values)
+    if len(np.unique(values)) < len(values):
+        # Copies of one training would be taken for agreement.
+        _checks.fail(function, "seeds", "different integers", values.tolist())
     return _space(function, [*space.axes, Axis("seed", {"seed": values})])
 
 

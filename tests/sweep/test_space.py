@@ -206,6 +206,7 @@ def test_seeds_are_the_innermost_axis():
         (True, TypeError, "f: seeds must be a positive integer, got True"),
         ([], ValueError, "f: seeds must be a non-empty sequence"),
         ([-1], ValueError, "f: seeds must be non-negative integers"),
+        ([0, 1, 0], ValueError, "f: seeds must be different integers, got "),
         ([0.5], ValueError, "f: seeds must be non-negative integers"),
         ([2**31], ValueError, "f: seeds must be integers of at most 32 bits"),
     ],
