@@ -26,7 +26,7 @@ from optax_cycles._figures import (
 )
 from optax_cycles.range_test.figures import alive
 from optax_cycles.range_test.parallel_result import ParallelTest
-from optax_cycles.range_test.question import SIGNS
+from optax_cycles.range_test.question import SIGNS, place_of
 from optax_cycles.range_test.suggest import NoSuggestionError
 
 if TYPE_CHECKING:
@@ -121,10 +121,7 @@ def _two_axes(
         if name in names:
             place.append(slice(None))
             continue
-        near = np.flatnonzero(np.isclose(values, at[name], rtol=1e-6, atol=0.0))
-        if not len(near):
-            _checks.fail("plot", f"at[{name!r}]", f"one of {values.tolist()}", at[name])
-        place.append(int(near[0]))
+        place.append(place_of("plot", name, values, at[name]))
     return names, tuple(place)
 
 

@@ -197,7 +197,7 @@ class ParallelTest(ParallelRecord):
     def _hyperparameters(self, point: Mapping[str, float]) -> dict[str, float]:
         found: dict[str, float] = {}
         for axis, values in zip(self._axes(), self.axes.values(), strict=True):
-            index = place_of(axis.name, values, point[axis.name])
+            index = place_of("joint", axis.name, values, point[axis.name])
             found |= {name: v[index].item() for name, v in axis.values.items()}
         return found
 

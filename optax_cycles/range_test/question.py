@@ -91,7 +91,9 @@ class Question:
         if set(others) - set(at):
             point = {**self.joint().best, **at}
         return tuple(
-            slice(None) if other == name else place_of(other, values, point[other])
+            slice(None)
+            if other == name
+            else place_of("suggest", other, values, point[other])
             for other, values in self.axes.items()
         )
 
@@ -132,13 +134,14 @@ def label_of(on: str, metric: str, mode: str) -> str:
     return f"{'the negative of ' if mode == 'max' else ''}{on} {metric}"
 
 
-def place_of(name: str, values: np.ndarray, value: float) -> int:
-    """The index of a value of an axis."""
-    near = np.flatnonzero(np.isclose(values, value, rtol=1e-6, atol=0.0))
-    if not len(near):
+def place_of(function: str, name: str, values: np.ndarray, value: float) -> int:
+    """The index of a value of an axis: the nearest, which may differ by rounding."""
+    _checks.real(function, f"at[{name!r}]", value)
+    nearest = int(np.abs(values - value).argmin())
+    if not np.isclose(values[nearest], value, rtol=1e-6, atol=0.0):
         expected = f"one of {values.tolist()}"
-        _checks.fail("suggest", f"at[{name!r}]", expected, value)
-    return int(near[0])
+        _checks.fail(function, f"at[{name!r}]", expected, value)
+    return nearest
 
 
 def failed(

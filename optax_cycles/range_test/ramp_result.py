@@ -192,7 +192,9 @@ class RampTest:
             if name not in at or name not in self.over:
                 expected = f"a value for each of {list(self.over)}"
                 _checks.fail(function, "at", expected, dict(at))
-        return tuple(place_of(name, v, at[name]) for name, v in self.axes.items())
+        return tuple(
+            place_of(function, name, v, at[name]) for name, v in self.axes.items()
+        )
 
     def plot(self, ax: Axes | None = None) -> Axes | Figure:
         """Draw the ramp, with what some rules say of it.

@@ -109,6 +109,23 @@ def test_further_axes_are_panels_or_a_point_to_stay_at():
         plot_heat_map(test, panel())
 
 
+def test_of_values_that_are_close_the_one_named_is_taken():
+    close = np.array([0.999999, 0.9999995, 0.9999999])
+    for values in (close, np.array([1000000, 1000001, 1000002])):
+        test = parallel_of(weight_decay=DECAYS, scale=values)
+        for row, value in enumerate(values.tolist()):
+            drawn = plot_heat_map(test, panel(), at={"scale": value}).get_array()
+            # The rows of the three scales are .1 apart.
+            np.testing.assert_allclose(drawn[0, 6], 0.11 + 0.1 * row)
+            at = {"scale": value, "weight_decay": 0.0}
+            found = test.suggest(name="learning_rate", at=at)
+            assert found.loss == pytest.approx(0.11 + 0.1 * row)
+        turned = parallel_of(scale=values[:2])
+        losses = turned.sweep.validation["loss"]
+        losses[:] = losses[:, ::-1]
+        assert turned.joint().best["scale"] == values[1]
+
+
 def test_lines_are_labelled_with_the_values_of_the_others(grid):
     axes = panel()
     plot_lines(grid, axes)
@@ -206,7 +223,7 @@ def test_the_best_of_a_metric_may_be_its_largest(grid):
         dots, star = axes.lines
         assert dots.get_xdata().tolist() == [6, 6, 6]
         assert (*star.get_xdata(), *star.get_ydata()) == (6, 0)
-    with pytest.raises(ValueError, match="^grid_figure: mode must be one of"):
+    with pytest.raises(ValueError, match=r"^grid_figure: mode must be one of"):
         grid_figure(grid, mode="best")
 
 
