@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from optax_cycles import _checks
+from optax_cycles.range_test.failures import failed
 from optax_cycles.range_test.neighbours import Average, resampled_best
 from optax_cycles.range_test.noise import error_of_luckiest, within_noise
 from optax_cycles.range_test.suggest import NoSuggestionError
@@ -24,7 +25,8 @@ class RangeSuggestion(NamedTuple):
       best: the best constant value.
       peak: where a cycle peaks: the largest value up to which the loss stays within
         noise of the best.
-      interval: 90 % bootstrap interval of `best` over seeds.
+      interval: where `best` lies in 90 % of bootstrap samples of the seeds; of fewer
+        than 5 seeds it holds the true best less often than that.
       within_noise: the values from `best` on both sides that the seeds can't tell
         from the best.
       loss: the median loss at `best`.
@@ -88,11 +90,20 @@ def parallel_best(
     median losses are averaged over the neighbours within a factor of 2, with weights
     that fall linearly in the logarithm of the value, because the least of many noisy
     medians is often lucky; on a grid coarser than that, or over less than a decade,
-    every value stands for itself. The best value has the least average.
+    every value stands for itself. A neighbour that failed is left out, and so is the
+    one as many values away on the other side. The best value has the least average.
 
-    A value counts as within noise of the best one when its losses, seed by seed, are
+    A value counts as within noise of the best one when its averages, seed by seed, are
     higher by no more than two standard errors of the mean difference, of 4 seeds or
-    more without those ten times as far from the median as half of the seeds are.
+    more without those ten times as far from the median as half of the seeds are; or by
+    no more than `sqrt(2 log(m / .05))` standard errors pooled over the better half of
+    the m values, because the run of values breaks off at the unluckiest.
+
+    Where a loss explodes it may stay finite, so a seed has failed too when, above the
+    value with the least mean loss, it has come less than a fifth of the way from the
+    untrained loss to the best; or when, from that value on, it has come less than half
+    of the way while others of its value have come further. Either counts only beyond
+    noise, `sqrt(2 log(n / .05))` standard deviations over seeds for n losses.
 
     The gain on the untrained loss counts where it is larger than the gain of the
     luckiest of m values without any, with a probability of about .95: larger than
@@ -105,7 +116,7 @@ def parallel_best(
         Without it a curve that never leaves it can't be told, and `base` is a
         tenth of `peak`, or the first value.
       diverged: bool `[values, seeds]`, failed members; by default those whose loss
-        is not finite.
+        is not finite, and with `untrained` those that exploded as said above.
       max_diverged: share of seeds, in [0, 1).
 
     Returns:
@@ -124,6 +135,9 @@ def parallel_best(
     """
     values, losses = _check_losses(values, losses)
     _checks.real("parallel_best", "max_diverged", max_diverged, minimum=0.0, below=1.0)
+    if diverged is None and untrained is not None:
+        start = np.broadcast_to(untrained, losses.shape)
+        diverged = failed({"value": values}, losses, start)
     losses = usable(losses, diverged, max_diverged)
     order = np.lexsort(losses)  # The order of the seeds must not matter.
     losses = losses[:, order]
@@ -135,7 +149,7 @@ def parallel_best(
         )
     untrained = np.nan if untrained is None else untrained
     untrained = np.broadcast_to(untrained, losses.shape)[:, order]
-    average = Average(values, medians, untrained)
+    average = Average([values], medians, untrained)
     best = int(np.argmin(average(medians)))
     start = untrained[best]
     known = bool(np.all(np.isfinite(start)))  # All losses improve on an infinite one.
@@ -144,7 +158,7 @@ def parallel_best(
             gains = untrained - losses
         _refuse_flat(gains, best)
     _refuse_edges(values, best)
-    within = within_noise(losses, best)
+    within = within_noise(average(losses), best)
     draws = resampled_best(losses, average)
     draws = draws[draws >= 0]
     low, high = np.quantile(draws, [0.05, 0.95], method="nearest")

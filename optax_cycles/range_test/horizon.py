@@ -11,6 +11,7 @@ import numpy as np
 
 from optax_cycles import _checks
 from optax_cycles.range_test.best import RangeSuggestion, parallel_best, usable
+from optax_cycles.range_test.failures import failed
 from optax_cycles.range_test.neighbours import Average, resampled_best
 from optax_cycles.range_test.suggest import NoSuggestionError, Suggestion
 
@@ -76,7 +77,8 @@ def horizon_best(
       horizons: `[horizons]`, the numbers of updates after which losses were taken.
       updates: T, the length of the training to come.
       untrained: `[values, seeds]` or a number: the loss before training.
-      diverged: bool `[horizons, values, seeds]`, failed members.
+      diverged: bool `[horizons, values, seeds]`, failed members; by default as in
+        `parallel_best`.
       max_diverged: the largest share of failed seeds that a value may have.
       upwards: whether the answer may also be larger than at the longest horizon.
 
@@ -101,16 +103,16 @@ def horizon_best(
     """
     _checks.flag("horizon_best", "upwards", upwards)
     values, losses, horizons = _check(values, losses, horizons, updates)
-    failed = ~np.isfinite(losses)
+    known = {"value": values}
+    before = np.broadcast_to(np.nan if untrained is None else untrained, losses.shape)
+    broken = np.stack([failed(known, *at) for at in zip(losses, before, strict=True)])
     if diverged is not None:
         if np.shape(diverged) != losses.shape:
             expected = f"of the shape of losses, {losses.shape}"
             _checks.fail("horizon_best", "diverged", expected, np.shape(diverged))
-        failed |= np.asarray(diverged, bool)
-    losses = np.where(failed, np.inf, losses)
-    start = np.broadcast_to(
-        np.nan if untrained is None else untrained, losses.shape[1:]
-    )
+        broken = ~np.isfinite(losses) | np.asarray(diverged, bool)
+    losses = np.where(broken, np.inf, losses)
+    start = before[0]
     # One order of the seeds at all horizons, and it must not matter.
     order = np.lexsort(losses.reshape(-1, losses.shape[2]))
     losses, start = losses[..., order], start[:, order]
@@ -127,7 +129,7 @@ def horizon_best(
         except NoSuggestionError:
             continue
         kept = usable(at, None, max_diverged)
-        best = resampled_best(kept, Average(values, np.median(kept, axis=1), start))
+        best = resampled_best(kept, Average([values], np.median(kept, axis=1), start))
         logs.append(np.where(best >= 0, np.log(values)[best], np.nan))
         used.append(float(horizon))
     drift, error = 0.0, math.inf

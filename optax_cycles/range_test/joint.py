@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from optax_cycles import _checks
-from optax_cycles.range_test.neighbours import NEAR, RESAMPLES, WIDE
-from optax_cycles.range_test.noise import error_of_luckiest, mean_and_error
+from optax_cycles.range_test.failures import failed
+from optax_cycles.range_test.neighbours import RESAMPLES, Average
+from optax_cycles.range_test.noise import close_to, error_of_luckiest
 from optax_cycles.range_test.suggest import NoSuggestionError
 
 AT_ONCE = 50
@@ -70,11 +71,12 @@ def joint_best(
     median losses are averaged over neighbours along every axis whose positive values
     span a decade or more, with weights that fall linearly in the logarithm of the
     value to 0 at a factor of 2; along other axes, and at 0, each value stands for
-    itself. The best point has the least average.
+    itself. A neighbour that failed is left out, and so is the one as many values away
+    on the other side. The best point has the least average.
 
     The points within noise of it are those that can be reached from it along the
     axes, one value at a time, through points whose losses, seed by seed, are higher
-    by no more than two standard errors of the mean difference.
+    by no more than noise, which is that of `parallel_best`, like what has failed.
 
     The best point must lie inside the grid along every axis of 3 values or more, but
     may have the value 0 that an axis begins with, beyond which there is none. Where it
@@ -85,7 +87,7 @@ def joint_best(
       losses: `[*axes, seeds]`; what is not finite counts as infinitely bad.
       untrained: the same or a number: the loss before training.
       diverged: bool `[*axes, seeds]`, failed members; by default those whose loss is
-        not finite.
+        not finite, and with `untrained` those that exploded.
       max_diverged: share of seeds, in [0, 1).
       choices: axes whose ends count as any other value.
 
@@ -110,10 +112,12 @@ def joint_best(
     if diverged is not None and np.shape(diverged) != losses.shape:
         expected = f"of the shape of losses, {losses.shape}"
         _checks.fail("joint_best", "diverged", expected, np.shape(diverged))
-    failed = ~np.isfinite(losses)
-    failed |= np.asarray(False if diverged is None else diverged, bool)
-    allowed = failed.mean(-1) <= max_diverged
-    losses = np.where(allowed[..., None] & ~failed, losses, np.inf)
+    start = np.broadcast_to(np.nan if untrained is None else untrained, losses.shape)
+    if diverged is None:
+        diverged = failed(axes, losses, start)
+    broken = ~np.isfinite(losses) | np.asarray(diverged, bool)
+    allowed = broken.mean(-1) <= max_diverged
+    losses = np.where(allowed[..., None] & ~broken, losses, np.inf)
     # The order of the seeds must not matter.
     order = np.lexsort(losses.reshape(-1, seeds))
     losses = losses[..., order]
@@ -123,17 +127,17 @@ def joint_best(
             "joint_best: training failed for half of the seeds or more, or more than "
             "allowed, at every point; lower the ranges"
         )
-    start = np.broadcast_to(np.nan if untrained is None else untrained, losses.shape)
     start = start[..., order]
-    average = _Average(list(axes.values()), medians, start)
+    average = Average(list(axes.values()), medians, start)
     averages = average(medians)
     least = np.unravel_index(np.argmin(averages), shape)
     if np.all(np.isfinite(start[least])):
         with np.errstate(invalid="ignore"):  # Infinite before and after.
             gains = (start - losses).reshape(-1, seeds)
         _refuse_flat(gains, int(np.argmin(averages)))
-    best = _inner_best(axes, losses, averages, least, choices)
-    within = _within_noise(losses, best)
+    by_seed = average(losses)
+    best = _inner_best(axes, by_seed, averages, least, choices)
+    within = _within_noise(by_seed, best)
     moved = [n for n, a, b in zip(axes, best, least, strict=True) if a != b]
     return JointSuggestion(
         best=_point(axes, best),
@@ -252,24 +256,16 @@ def _end(values: np.ndarray, index: int) -> str:
 
 def _within_noise(losses: np.ndarray, best: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     """The points that the seeds can't tell from the best, connected to it."""
-    trained = np.isfinite(losses[best])
-
-    def close(place: tuple[Any, ...]) -> bool:
-        difference = losses[place][trained] - losses[best][trained]
-        if not np.all(np.isfinite(difference)):
-            return False
-        if len(difference) == 1:
-            return bool(difference[0] == 0)
-        mean, error = mean_and_error(difference)
-        return mean <= 2 * error
-
+    shape, seeds = losses.shape[:-1], losses.shape[-1]
+    flat = close_to(losses.reshape(-1, seeds), int(np.ravel_multi_index(best, shape)))
+    close = flat.reshape(shape)
     start = tuple(int(index) for index in best)
     found, seen, waiting = [start], {start}, [start]
     while waiting:
-        for place in _neighbours(waiting.pop(), losses.shape[:-1]):
+        for place in _neighbours(waiting.pop(), shape):
             if place not in seen:
                 seen.add(place)
-                if close(place):
+                if close[place]:
                     found.append(place)
                     waiting.append(place)
     return sorted(found)
@@ -287,39 +283,8 @@ def _neighbours(
     ]
 
 
-class _Average:
-    """Averages medians over neighbouring points."""
-
-    def __init__(
-        self, axes: list[np.ndarray], medians: np.ndarray, untrained: np.ndarray
-    ) -> None:
-        self.weights = [_weights(values) for values in axes]
-        # Beyond the untrained loss, how bad a neighbour is says nothing more.
-        at_start = np.median(untrained[np.isfinite(medians)])
-        largest = medians[np.isfinite(medians)].max()
-        self.worst = float(at_start if np.isfinite(at_start) else largest)
-
-    def __call__(self, medians: np.ndarray) -> np.ndarray:
-        """The averages of `[*axes]` or `[*axes, draws]`; +inf stays +inf."""
-        averages = np.minimum(medians, max(self.worst, medians.min()))
-        for axis, weights in enumerate(self.weights):
-            averages = np.moveaxis(np.tensordot(weights, averages, (1, axis)), 0, axis)
-        return np.where(np.isfinite(medians), averages, np.inf)
-
-
-def _weights(values: np.ndarray) -> np.ndarray:
-    """`[values, values]`: how much each counts at each; rows sum to 1."""
-    weights = np.eye(len(values))
-    positive = np.flatnonzero(values > 0)
-    if values[0] >= 0 and len(positive) and values[-1] >= WIDE * values[positive[0]]:
-        logs = np.log(values[positive])
-        near = np.maximum(1 - np.abs(np.subtract.outer(logs, logs)) / math.log(NEAR), 0)
-        weights[np.ix_(positive, positive)] = near
-    return weights / weights.sum(axis=1, keepdims=True)
-
-
 def _intervals(
-    axes: Mapping[str, np.ndarray], losses: np.ndarray, average: _Average
+    axes: Mapping[str, np.ndarray], losses: np.ndarray, average: Average
 ) -> dict[str, tuple[float, float]]:
     """Where the best value of each axis lies when seeds are drawn again."""
     seeds, shape = losses.shape[-1], losses.shape[:-1]

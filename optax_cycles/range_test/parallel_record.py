@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from optax_cycles import _checks
+from optax_cycles.range_test.failures import failed
 from optax_cycles.range_test.over import BATCH_SIZE, WINDOW, batch_sizes, window
-from optax_cycles.range_test.question import failed
 from optax_cycles.range_test.runs import updates_at
 from optax_cycles.range_test.suggest import NoSuggestionError
 from optax_cycles.sweep.result import SweepResult
@@ -186,13 +186,12 @@ class ParallelRecord:
     def diverged(self, horizon: int | None = None) -> np.ndarray:
         """bool `[*axes, seeds]`: the members that failed at a horizon.
 
-        A member failed if its training loss is not finite. It also failed if, at a
-        value above the best one, both its training and its validation loss have come
-        less than a fifth of the way from the untrained loss to the best loss: an
-        explosion may end in a finite loss that no longer moves, while one that only
-        overfits has learned what it was trained on. In a grid this is asked along each
-        axis but the batch size, on the lines whose best loss is itself a fifth of the
-        way to the best of all.
+        A member failed if its training loss is not finite. It also failed if both its
+        training and its validation loss have, as `parallel_best` says it: an explosion
+        may end in a finite loss that no longer moves, while one that only overfits has
+        learned what it was trained on. In a grid this is asked along each axis but the
+        batch size, on the lines whose best loss has come a fifth of the way from the
+        untrained loss to the best of all.
         """
         horizon = self._known("diverged", horizon)
         train, losses = self.train("loss", horizon), self.validation("loss", horizon)

@@ -12,6 +12,7 @@ import numpy as np
 
 from optax_cycles import _checks
 from optax_cycles.range_test.best import RangeSuggestion
+from optax_cycles.range_test.failures import failed
 from optax_cycles.range_test.horizon import moved
 from optax_cycles.range_test.joint import JointSuggestion, Profile
 from optax_cycles.range_test.parallel_record import ParallelRecord
@@ -20,7 +21,6 @@ from optax_cycles.range_test.question import (
     SIGNS,
     Question,
     drift_along,
-    failed,
     label_of,
     place_of,
 )

@@ -15,7 +15,6 @@ from optax_cycles.range_test.joint import JointSuggestion, Profile, joint_best, 
 from optax_cycles.range_test.over import BATCH_SIZE
 from optax_cycles.range_test.suggest import NoSuggestionError
 
-NO_GAIN = 0.2
 SIGNS = {"min": 1.0, "max": -1.0}
 ON = ("validation", "train")
 
@@ -142,31 +141,6 @@ def place_of(function: str, name: str, values: np.ndarray, value: float) -> int:
         expected = f"one of {values.tolist()}"
         _checks.fail(function, f"at[{name!r}]", expected, value)
     return nearest
-
-
-def failed(
-    axes: Mapping[str, np.ndarray], losses: np.ndarray, untrained: np.ndarray
-) -> np.ndarray:
-    """bool `[*axes, seeds]`: the members that failed; see `ParallelTest.diverged`."""
-    finite = np.isfinite(losses)
-    medians = np.median(np.where(finite, losses, np.inf), axis=-1)
-    if not np.isfinite(medians).any():
-        return ~finite
-    tiny = np.finfo(np.float32).tiny
-    most = np.maximum(untrained - medians.min(), tiny)
-    gain = untrained - np.where(finite, losses, 0.0)
-    found = ~finite
-    for axis, (name, values) in enumerate(axes.items()):
-        if name == BATCH_SIZE:
-            continue
-        # A line of which nothing trained says nothing of what failed on it.
-        least = medians.min(axis, keepdims=True)[..., None]
-        on_line = np.maximum(untrained - least, tiny)
-        trained = np.isfinite(least) & (on_line >= NO_GAIN * most)
-        index = np.arange(len(values)).reshape([-1] + [1] * (medians.ndim - 1 - axis))
-        above = index > np.expand_dims(medians.argmin(axis), axis)
-        found |= trained & above[..., None] & (gain < NO_GAIN * on_line)
-    return found
 
 
 def drift_along(
