@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+import jax
 import numpy as np
 
 from optax_cycles import _checks
@@ -102,6 +103,18 @@ def _space(function: str, axes: Sequence[Axis]) -> Space:
     return Space(tuple(axes))
 
 
+def _check_differ(function: str, name: str, values: np.ndarray) -> None:
+    """Check that no members along an axis are the same, so that values name them."""
+    kept = values.astype(jax.dtypes.canonicalize_dtype(values.dtype))
+    found, counts = np.unique(kept, return_counts=True)
+    if np.any(counts > 1):
+        again = found[counts > 1][0].item()
+        raise ValueError(
+            f"{function}: {name} must be values that differ in {kept.dtype}, got "
+            f"{again:.6g} more than once; zip may repeat values, seeds make repeats"
+        )
+
+
 def grid(*spaces: Space, **axes: Values) -> Space:
     """Every combination of the given spaces and values.
 
@@ -113,8 +126,8 @@ def grid(*spaces: Space, **axes: Values) -> Space:
       The product `Space`; the last axis moves fastest.
 
     Raises:
-      ValueError: if a hyperparameter is given twice, or values are empty or not
-        finite.
+      ValueError: if a hyperparameter is given twice, or values are empty, not finite
+        or equal to one another in JAX's precision.
       TypeError: if values are not numbers.
 
     Examples:
@@ -128,7 +141,9 @@ def grid(*spaces: Space, **axes: Values) -> Space:
             _checks.fail_type("grid", "spaces", "Space objects", space)
     given = [axis for space in spaces for axis in space.axes]
     for name, values in axes.items():
-        given.append(Axis(name, {name: axis_values("grid", name, values)}))
+        along = axis_values("grid", name, values)
+        _check_differ("grid", name, along)
+        given.append(Axis(name, {name: along}))
     return _space("grid", given)
 
 
@@ -151,11 +166,17 @@ def zip(**values: Values) -> Space:
       >>> space.names, space.shape
       (('learning_rate+momentum',), (2,))
     """
-    arrays = {name: axis_values("zip", name, v) for name, v in values.items()}
+    return _zipped("zip", values)
+
+
+def _zipped(function: str, values: Mapping[str, Values], hint: str = "") -> Space:
+    arrays = {name: axis_values(function, name, v) for name, v in values.items()}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"zip: values must have one length, got {lengths}")
-    return _space("zip", [Axis("+".join(arrays), arrays)] if arrays else [])
+        raise ValueError(
+            f"{function}: values must have one length, got {lengths}{hint}"
+        )
+    return _space(function, [Axis("+".join(arrays), arrays)] if arrays else [])
 
 
 def as_space(function: str, space: Space | Mapping[str, Values]) -> Space:
@@ -164,7 +185,8 @@ def as_space(function: str, space: Space | Mapping[str, Values]) -> Space:
         return _space(function, space.axes)
     if not isinstance(space, Mapping):
         _checks.fail_type(function, "space", "a Space or a dict of arrays", space)
-    return zip(**space)
+    hint = ", because a dict is read like zip; oc.sweep.grid(...) is every combination"
+    return _zipped(function, space, hint)
 
 
 def _check_range(function: str, low: Any, high: Any, num: Any) -> None:

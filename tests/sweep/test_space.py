@@ -12,7 +12,7 @@ NAN, INF = float("nan"), float("inf")
 finite = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
 axes = st.dictionaries(
     st.sampled_from(["learning_rate", "momentum", "decay", "b1"]),
-    st.lists(finite, min_size=1, max_size=4),
+    st.lists(finite, min_size=1, max_size=4, unique=True),
     min_size=1,
 )
 
@@ -58,10 +58,6 @@ def test_values_may_be_any_sequence_of_numbers():
     assert space.members()["a"].tolist() == [0, 0, 1, 1]
     assert space.members()["b"].tolist() == [1.0, 2.5, 1.0, 2.5]
     assert space.members()["c"].dtype == np.float32
-
-
-def test_a_value_may_be_given_twice_because_it_is_a_member_each_time():
-    assert oc.sweep.grid(learning_rate=[0.1, 0.1]).size == 2
 
 
 @pytest.mark.parametrize("make", [oc.sweep.grid, oc.sweep.zip])
@@ -229,3 +225,24 @@ def test_constants_are_a_space_of_one_point():
 def test_values_that_float32_does_not_hold_are_refused(value):
     with pytest.raises(ValueError, match=r"rate must be .* that float32 holds"):
         oc.sweep.grid(rate=[0.1, value])
+
+
+@pytest.mark.parametrize(
+    ("values", "again"),
+    [([0.1, 0.2, 0.1], "0.1"), ([1, 1], "1"), ([0.1, 0.1 + 1e-12], "0.1")],
+    ids=["equal", "integers", "equal in float32"],
+)
+def test_a_grid_refuses_members_that_are_the_same(values, again):
+    message = rf"^grid: rate must be values that differ in \w+32, got {again} more than"
+    with pytest.raises(ValueError, match=message):
+        oc.sweep.grid(rate=values)
+    assert oc.sweep.zip(rate=values).size == len(values)
+
+
+def test_a_dict_of_unequal_lengths_points_to_the_grid():
+    hparams = {"rate": [0.1, 0.2], "momentum": [0.9]}
+    message = r"^run: values .* got {'rate': 2, 'momentum': 1}, because .*sweep\.grid\("
+    with pytest.raises(ValueError, match=message):
+        as_space("run", hparams)
+    with pytest.raises(ValueError, match=r"^run: rate must be a sequence of finite"):
+        as_space("run", {"rate": [np.nan]})
