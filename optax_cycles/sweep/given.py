@@ -61,6 +61,17 @@ def _read(leaf: Any, refuse: Any) -> Any:
         return refuse(f"{named(leaf)} that NumPy can't read ({error})")
 
 
+def unwrapped(tree: PyTree) -> PyTree:
+    """A pytree with the arrays in place of the Variables of NNX that hold them."""
+
+    def holds(node: Any) -> bool:
+        return hasattr(node, "get_value") and hasattr(node, "set_value")
+
+    return jax.tree.map(
+        lambda leaf: leaf.get_value() if holds(leaf) else leaf, tree, is_leaf=holds
+    )
+
+
 def named(value: Any) -> str:
     """What a value is, in a few words."""
     if inspect.isroutine(value):

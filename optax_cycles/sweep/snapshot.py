@@ -12,6 +12,7 @@ from jax.extend.core import Var
 
 from optax_cycles import _checks
 from optax_cycles._typing import Hparams, Key, ModelState, Params, PyTree, State
+from optax_cycles.sweep.given import unwrapped
 from optax_cycles.sweep.reads import unnoted
 from optax_cycles.sweep.trainable import Trainable, TrainState
 
@@ -60,6 +61,7 @@ def started_from(trainable: Trainable, state: PyTree) -> Trainable:
     begin = trainable.begin
     if begin is not None and type(state) is tuple and len(state) == 2:
         state = TrainState(*state, None)
+    state = unwrapped(state)
     _check_arrays(state)
     # A copy of its own: the caller's arrays may be changed or donated later.
     state = jax.tree.map(jnp.array, state)

@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
+import optax_cycles as oc
 from optax_cycles.adapters import problem_from_nnx
 from optax_cycles.sweep.problem import Problem
 
@@ -244,3 +246,43 @@ def test_a_module_in_place_of_its_builder_is_named():
     module = nnx.Linear(4, 2, rngs=nnx.Rngs(0))
     with pytest.raises(TypeError, match=r"build must be a function of nnx\.Rngs that"):
         problem_from_nnx(module, lambda out, batch: out.sum())
+
+
+def adam_of(hparams):
+    return optax.adam(hparams["learning_rate"])
+
+
+def test_the_best_state_goes_back_into_a_module_for_predictions():
+    batch = make_batch()
+    train = oc.trainable(problem_from_nnx(Noisy, squared), adam_of)
+    result = oc.sweep.run(
+        train,
+        {"learning_rate": [0.1]},
+        batch,
+        2,
+        key=KEY,
+        batch_size=16,
+        validation=batch,
+        keep_state=True,
+    )
+    model, state = Noisy(nnx.Rngs(0)), result.best_state()
+    nnx.update(model, state.params, state.model_state)
+    model.eval()
+    expected = result.validation["loss"].item()
+    assert float(squared(model(batch[0]), batch)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_members_start_from_the_slots_of_an_nnx_optimizer():
+    model, batch = Mlp(nnx.Rngs(1)), make_batch()
+    optimizer = nnx.Optimizer(model, optax.adam(0.1), wrt=nnx.Param)
+    grads = nnx.grad(lambda model: squared(model(batch[0]), batch))(model)
+    optimizer.update(model, grads)
+    params = nnx.split(model, nnx.Param)[1]
+    snapshot = oc.TrainState(params, {}, optimizer.opt_state)
+    train = oc.trainable(problem_from_nnx(Mlp, squared), adam_of)
+    state = oc.sweep.started_from(train, snapshot).init(KEY, {"learning_rate": 0.1})
+    assert int(state.opt_state[0].count) == 1
+    first = state.opt_state[0].mu["layers"][0]["kernel"]
+    # Adam's first moment after one update is a tenth of the gradient.
+    expected = 0.1 * np.asarray(grads["layers"][0]["kernel"].get_value(), np.float64)
+    np.testing.assert_allclose(first, expected, rtol=1e-5, atol=1e-9)
