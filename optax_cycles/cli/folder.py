@@ -14,7 +14,7 @@ from optax_cycles.cli.arguments import writable_folder
 CHECKPOINTS = "checkpoints"
 _WRITING = ".writing"
 # Settings that change neither what is computed nor how it is rounded.
-_FREE = {"out", "checkpoint_every", "chunk"}
+_FREE = {"out", "checkpoint_every", "chunk", "devices"}
 
 
 class Folder:

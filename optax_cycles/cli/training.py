@@ -55,14 +55,15 @@ def compare(
       A `SweepResult` with the axes `[training, seed]`, trainings in the order of
       `NAMES`, and with all final states.
     """
-    constant = fixed.get(optimizer.momentum_name or "", MOMENTUM)
     columns = {
         "peak": (suggestion.peak, suggestion.best),
         "div_factor": (suggestion.peak / suggestion.base, 1.0),
         "final_div_factor": (FINAL_DIV_FACTOR, 1.0),
-        "low_momentum": (LOW_MOMENTUM, constant),
-        "high_momentum": (HIGH_MOMENTUM, constant),
     }
+    if optimizer.momentum_name is not None:
+        constant = fixed.get(optimizer.momentum_name, MOMENTUM)
+        columns["low_momentum"] = (LOW_MOMENTUM, constant)
+        columns["high_momentum"] = (HIGH_MOMENTUM, constant)
     axis = Axis("training", {name: np.array(pair) for name, pair in columns.items()})
     train = trainable(task.problem, optimizer.one_cycle(steps, fixed))
     if start is not None:

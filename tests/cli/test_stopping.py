@@ -97,7 +97,7 @@ def test_control_c_keeps_what_has_been_computed_and_the_command_goes_on(
     assert np.all(np.isnan(losses[..., 10:]))
 
     progress.clear()
-    code, out, err = command(*quick, "--out", "cut")
+    code, out, err = command(*quick, "--devices", 1, "--out", "cut")
     assert (code, err) == (0, "")
     # It says so before it compiles, and then from where it goes on.
     assert progress[:2] == [("range test", 0), ("range test", 10 * 16)]
@@ -174,7 +174,6 @@ def test_a_refusal_is_shown_again_with_its_exit_code(command, copied, quick):
             "--optimizer momentum --constant momentum=0.5",
             "--optimizer sgd (now momentum), no --constant (now momentum=0.5)",
         ),
-        ("--devices 1", "no --devices (now 1)"),
         ("--mesh members=1,data=2", "no --mesh (now members=1,data=2)"),
     ],
 )
@@ -200,7 +199,7 @@ def test_it_is_refused_before_the_first_is_complete_too(command, copied, quick):
 
 
 def test_what_changes_no_number_may_differ(command, copied, quick):
-    words = ("--chunk", 3, "--checkpoint-every", 5)
+    words = ("--chunk", 3, "--checkpoint-every", 5, "--devices", 1)
     code, out, err = command(*quick, *words, "--out", "found")
     assert (code, err) == (0, "")
     assert "Complete already" in out
