@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Var
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from optax_cycles import _checks
 from optax_cycles._typing import Hparams, Key, ModelState, Params, PyTree, State
@@ -165,13 +165,8 @@ def _checked(part: str, name: str, leaf: Any, found: dict[str, Any]) -> Any:
 
 def _holding_hparams(make: Callable[[Hparams], PyTree], hparams: Hparams) -> list[bool]:
     """Which leaves of what is made depend on the hyperparameters."""
-    closed = jax.make_jaxpr(make)(unnoted(hparams))
-    depending = set(closed.jaxpr.invars)
-
-    def depends(value: Any) -> bool:
-        return isinstance(value, Var) and value in depending
-
-    for equation in closed.jaxpr.eqns:
-        if any(map(depends, equation.invars)):
-            depending.update(equation.outvars)
-    return [depends(value) for value in closed.jaxpr.outvars]
+    jaxpr = jax.make_jaxpr(make)(unnoted(hparams)).jaxpr
+    places = range(len(jaxpr.outvars))
+    # What is left when all other leaves are not needed, inside of calls too.
+    needed = [dce_jaxpr(jaxpr, [at == place for at in places])[1] for place in places]
+    return [any(inputs) for inputs in needed]

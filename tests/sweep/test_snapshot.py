@@ -121,13 +121,18 @@ def test_what_the_tested_optimizer_has_not_is_left_out():
     assert jax.tree.leaves(state.opt_state[1]) == []
 
 
-def test_a_slot_that_holds_a_hyperparameter_has_each_members_own():
-    """Otherwise all rates would train at the one of the snapshot."""
+@pytest.mark.parametrize("wrap", [lambda init: init, jax.jit], ids=["plain", "jit"])
+def test_a_slot_that_holds_a_hyperparameter_has_each_members_own(wrap):
+    """Otherwise all rates would train at the one of the snapshot.
+
+    The other slots are the snapshot's, also where one call makes all of them.
+    """
 
     def injected(hparams):
-        return optax.inject_hyperparams(optax.sgd)(
+        optimizer = optax.inject_hyperparams(optax.sgd)(
             learning_rate=hparams["learning_rate"], momentum=0.9
         )
+        return optimizer._replace(init=wrap(optimizer.init))
 
     train = oc.trainable(PROBLEM, injected)
     snapshot = trained(train, hparams={"learning_rate": jnp.float32(0.1)})
