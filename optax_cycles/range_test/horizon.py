@@ -87,7 +87,8 @@ def horizon_best(
 
     Raises:
       NoSuggestionError: if `parallel_best` has no answer at the longest horizon, or the
-        answer for `updates` is outside the tested values.
+        answer for `updates` is outside the tested values, or not below a value at
+        which training failed at the longest horizon.
       ValueError: if shapes don't match, values are not positive, horizons don't
         increase, or `updates` is below the longest horizon.
 
@@ -140,6 +141,7 @@ def horizon_best(
     factor = math.exp(weight * drift * math.log(updates / horizons[-1]))
     value = longest.best * factor
     _refuse_outside(values, value, updates)
+    _refuse_failing(values, usable(losses[-1], None, max_diverged), value, longest.best)
     return HorizonSuggestion(
         value=value,
         index=int(np.argmin(np.abs(np.log(values / value)))),
@@ -197,6 +199,19 @@ def _refuse_outside(values: np.ndarray, value: float, updates: int) -> None:
         raise NoSuggestionError(
             f"horizon_best: the best value for {updates} updates, about {value:.3g}, "
             f"is outside the range; {side} of the range or test for more updates"
+        )
+
+
+def _refuse_failing(
+    values: np.ndarray, losses: np.ndarray, value: float, best: float
+) -> None:
+    """Refuse what lies above a value at which training failed, above the best."""
+    failing = values[(values > best) & ~np.isfinite(np.median(losses, axis=1))]
+    if len(failing) and value >= failing[0]:
+        raise NoSuggestionError(
+            f"horizon_best: the best values drift up to about {value:.3g}, but "
+            f"training fails at {failing[0]:.3g} at the longest horizon; test for more "
+            "updates, or take upwards=False"
         )
 
 

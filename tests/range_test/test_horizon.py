@@ -46,6 +46,16 @@ def test_a_rate_that_drifts_upwards_stays_below_the_cliff_unless_asked_for():
     assert (found.weight, found.factor, found.value) == (0, 1, found.longest.best)
 
 
+def test_a_rate_does_not_drift_beyond_the_cliff():
+    """Upwards from .01 to .02 at four times the horizon; above .015 training fails."""
+    losses, start = valleys(moving(0.5))
+    options = {"updates": 1200, "untrained": start, "upwards": True}
+    assert oc.horizon_best(VALUES, losses, HORIZONS, **options).value > 0.018
+    losses[:, VALUES > 0.015] = np.inf
+    with pytest.raises(oc.NoSuggestionError, match=r"training fails at 0\.015"):
+        oc.horizon_best(VALUES, losses, HORIZONS, **options)
+
+
 def parallel_test(losses, start):
     """The same losses as a range test whose validation is flat before each horizon."""
     steps = evaluation_steps(HORIZONS)
