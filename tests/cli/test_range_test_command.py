@@ -103,7 +103,8 @@ def test_the_files_describe_themselves(once):
     with xr.open_dataset(once.folder / "training.nc", engine="h5netcdf") as training:
         assert training["training"].to_numpy().tolist() == ["1cycle", "constant"]
         codes = json.loads(training["status"].attrs["codes"])
-    assert codes == {"running": 0, "diverged": 1, "padding": 2}
+    expected = {"running": 0, "diverged": 1, "padding": 2, "dropped": 3}
+    assert codes == expected
     curve = json.loads((once.folder / "range_test.json").read_text())["curve"]
     result = oc.sweep.SweepResult.load(once.folder / "parallel.nc")
     rates = result.space.axes[0].values["learning_rate"]
