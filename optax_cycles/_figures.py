@@ -63,14 +63,25 @@ def style_of(index: int) -> tuple[str, Any]:
 
 def scale_losses(axes: Axes) -> None:
     """A logarithmic axis where all drawn losses are positive and far apart."""
-    drawn = np.concatenate([np.ravel(line.get_ydata()) for line in axes.lines])
-    drawn = drawn[np.isfinite(drawn)]
+    drawn = _drawn(axes)
     if not drawn.size:
+        note_if_empty(axes)
+    elif drawn.min() > 0 and drawn.max() > WIDE * drawn.min():
+        axes.set_yscale("log")
+
+
+def note_if_empty(axes: Axes) -> None:
+    """Say so where there is no finite loss to draw."""
+    if not _drawn(axes).size:
         axes.text(
             0.5, 0.5, "no finite loss to draw", transform=axes.transAxes, ha="center"
         )
-    elif drawn.min() > 0 and drawn.max() > WIDE * drawn.min():
-        axes.set_yscale("log")
+
+
+def _drawn(axes: Axes) -> np.ndarray:
+    lines = [np.ravel(line.get_ydata()) for line in axes.lines]
+    drawn = np.concatenate([np.empty(0), *lines])
+    return drawn[np.isfinite(drawn)]
 
 
 def over_seeds(reduce: Any, losses: np.ndarray) -> np.ndarray:

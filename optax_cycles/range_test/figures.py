@@ -18,6 +18,7 @@ from optax_cycles._figures import (
     described,
     finish,
     label_of,
+    note_if_empty,
     over_seeds,
     over_seeds_of,
     scale_losses,
@@ -30,6 +31,9 @@ from optax_cycles.range_test.ramp_result import RampTest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+POINT = 3
 
 
 def plot_parallel(
@@ -64,6 +68,8 @@ def plot_parallel(
             color=BLUE,
             alpha=shade,
             linewidth=1.8 if last else 1.0,
+            marker=".",
+            markersize=POINT,
             label=f"median at update {horizon}",
         )
         if last:
@@ -81,7 +87,8 @@ def plot_parallel(
     if suggestion is not None:
         _mark(axes, suggestion)
     axes.set_title("Parallel range test: every value trained on its own")
-    axes.legend(fontsize=7, loc="best")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=7, loc="best")
     finish(axes)
 
 
@@ -113,9 +120,14 @@ def _mark(axes: Axes, suggestion: RangeSuggestion) -> None:
 
 
 def plot_diverged(test: ParallelTest, axes: Axes) -> None:
-    """Share of the seeds that failed, against the tested values."""
-    share = test.diverged(test.reached[-1]).mean(axis=1)
-    axes.fill_between(test.values, share, step="mid", color=RED, alpha=0.5, linewidth=0)
+    """Share of the seeds that failed, against the tested values.
+
+    Nothing is drawn where the test stopped before any horizon.
+    """
+    style: Any = {"step": "mid", "color": RED, "alpha": 0.5, "linewidth": 0}
+    if test.reached:
+        share = test.diverged(test.reached[-1]).mean(axis=1)
+        axes.fill_between(test.values, share, **style)
     axes.set(xscale=scale_of(test.values), ylim=(0, 1.05), ylabel="share\ndiverged")
     axes.set_xlabel(label_of(test.name))
     finish(axes)
@@ -138,6 +150,7 @@ def plot_ramp(
         _plot_ramps(test, axes)
     else:
         _plot_seeds(test, axes)
+    note_if_empty(axes)
     styles = [
         (ORANGE, "--"),
         (PURPLE, ":"),
@@ -156,22 +169,28 @@ def plot_ramp(
     finish(axes)
 
 
+def _marker(curve: np.ndarray) -> dict[str, Any]:
+    """Markers for a curve of which one value or none is finite: a line has two."""
+    few = np.isfinite(curve).sum() < 2
+    return {"marker": ".", "markersize": 2 * POINT} if few else {}
+
+
 def _plot_seeds(test: RampTest, axes: Axes) -> None:
     for seed, (raw, smoothed) in enumerate(
         zip(test.losses, test.smoothed(), strict=True)
     ):
         labels = ("batch loss", "smoothed, one line a seed")
         batch_label, label = labels if seed == 0 else (None, None)
-        thin: Any = {"color": GREY, "alpha": 0.2, "linewidth": 0.6}
+        thin: Any = {"color": GREY, "alpha": 0.2, "linewidth": 0.6, **_marker(raw)}
         axes.plot(test.values, raw, label=batch_label, **thin)
-        axes.plot(
-            test.values, smoothed, color=BLUE, alpha=0.8, linewidth=1.0, label=label
-        )
+        thick: Any = {"color": BLUE, "alpha": 0.8, "linewidth": 1.0, **_marker(raw)}
+        axes.plot(test.values, smoothed, label=label, **thick)
     if test.sweep.validation:
         losses = test.validation()
         for seed, line in enumerate(losses):
             label = "validation loss" if seed == 0 else None
-            axes.plot(test.validated, line, color=RED, linestyle=":", label=label)
+            style: Any = {"color": RED, "linestyle": ":", **_marker(line)}
+            axes.plot(test.validated, line, label=label, **style)
 
 
 def _plot_ramps(test: RampTest, axes: Axes) -> None:
@@ -184,7 +203,8 @@ def _plot_ramps(test: RampTest, axes: Axes) -> None:
     for index, (point, curve) in enumerate(zip(points, curves, strict=True)):
         color = shade_of(index, len(points))
         label = described(dict(zip(test.axes, point, strict=True)))
-        axes.plot(test.values, curve, color=color, linewidth=1.2, label=label)
+        style: Any = {"color": color, "linewidth": 1.2, **_marker(curve)}
+        axes.plot(test.values, curve, label=label, **style)
         if validation is not None:
             line = validation[index]
             axes.plot(test.validated, line, color=color, linewidth=1.2, linestyle=":")

@@ -200,7 +200,7 @@ def plot_lines(
             curve,
             color=shade_of(index, len(points)),
             linestyle=style_of(index)[1],
-            marker="o" if len(curve) < MOST_TICKS else None,
+            marker="o" if len(curve) < MOST_TICKS else ".",
             markersize=3,
             linewidth=1.4,
             label=described(dict(zip(others, point, strict=True))),

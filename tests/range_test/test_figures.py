@@ -1,5 +1,7 @@
 """Figures of range tests over several hyperparameters."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from optax_cycles.plot import (
     plot_lines,
     plot_parallel,
     plot_ramp,
+    range_test_figure,
 )
 from optax_cycles.range_test import NoSuggestionError, ParallelTest, RampTest
 from optax_cycles.sweep import SweepResult
@@ -240,3 +243,46 @@ def test_what_is_marked_is_what_the_metric_says():
         if line.get_marker() == "*"
     )
     assert star.get_ydata() == pytest.approx([1 - 0.11])
+
+
+def stopped_early():
+    """A test of which no horizon was reached."""
+    test = parallel_of()
+    losses = np.full_like(test.sweep.validation["loss"], np.nan)
+    updates = np.zeros(losses.shape[:-1], np.int32)
+    sweep = dataclasses.replace(
+        test.sweep, validation={"loss": losses}, updates=updates, complete=False
+    )
+    return dataclasses.replace(test, sweep=sweep)
+
+
+def test_a_test_that_reached_no_horizon_is_drawn_empty_and_says_so():
+    figure = range_test_figure(stopped_early(), note="interrupted")
+    assert [text.get_text() for text in figure.axes[0].texts] == [
+        "no finite loss to draw"
+    ]
+    assert not figure.axes[1].collections
+
+
+def ramp_of(losses):
+    sweep = result_of({}, losses, losses[..., :1].repeat(2, -1)[:, 0], [1, 2])
+    values = np.geomspace(1e-3, 1.0, losses.shape[-1])
+    return RampTest("learning_rate", values, dataclasses.replace(sweep, validation={}))
+
+
+def test_a_ramp_without_a_finite_loss_says_so():
+    axes = panel()
+    plot_ramp(ramp_of(np.full((2, 5), np.nan)), axes)
+    assert [text.get_text() for text in axes.texts] == ["no finite loss to draw"]
+
+
+def test_a_single_point_has_a_marker():
+    axes = panel()
+    plot_ramp(ramp_of(np.ones((1, 1))), axes)
+    assert {line.get_marker() for line in axes.lines} == {"."}
+    alone = parallel_of()
+    losses = alone.sweep.validation["loss"]
+    losses[:5], losses[6:] = np.nan, np.nan
+    axes = panel()
+    plot_parallel(alone, axes)
+    assert {line.get_marker() for line in axes.lines} == {"."}
