@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from optax_cycles import _checks
-from optax_cycles.range_test.failures import failed
+from optax_cycles.range_test.failures import failed, untrained_losses
 from optax_cycles.range_test.neighbours import Average, resampled_best
 from optax_cycles.range_test.noise import error_of_luckiest, within_noise
 from optax_cycles.range_test.suggest import NoSuggestionError
@@ -26,7 +26,8 @@ class RangeSuggestion(NamedTuple):
       peak: where a cycle peaks: the largest value up to which the loss stays within
         noise of the best.
       interval: where `best` lies in 90 % of bootstrap samples of the seeds; of fewer
-        than 5 seeds it holds the true best less often than that.
+        than 5 seeds it holds the true best less often than that. It always holds
+        `best`.
       within_noise: the values from `best` on both sides that the seeds can't tell
         from the best.
       loss: the median loss at `best`.
@@ -133,44 +134,72 @@ def parallel_best(
       >>> oc.parallel_best([0.01, 0.1, 1.0, 10.0], losses).best
       1.0
     """
+    return range_best(
+        values,
+        losses,
+        untrained=untrained,
+        diverged=diverged,
+        max_diverged=max_diverged,
+    )
+
+
+def range_best(
+    values: Any,
+    losses: Any,
+    *,
+    untrained: Any,
+    diverged: Any,
+    max_diverged: float,
+    ends: str = "refuse",
+) -> RangeSuggestion:
+    """What `parallel_best` says, and what it says of an axis of a grid.
+
+    Where the best value is at an end of the range, `ends` is `"refuse"`, `"inner"` to
+    take the best inner one within noise of it, or `"allow"`.
+    """
     values, losses = _check_losses(values, losses)
     _checks.real("parallel_best", "max_diverged", max_diverged, minimum=0.0, below=1.0)
-    if diverged is None and untrained is not None:
-        start = np.broadcast_to(untrained, losses.shape)
+    start = untrained_losses("parallel_best", untrained, losses.shape)
+    if diverged is None:
         diverged = failed({"value": values}, losses, start)
     losses = usable(losses, diverged, max_diverged)
     order = np.lexsort(losses)  # The order of the seeds must not matter.
-    losses = losses[:, order]
+    losses, start = losses[:, order], start[:, order]
     medians = np.median(losses, axis=1)
     if not np.isfinite(medians).any():
         raise NoSuggestionError(
             "parallel_best: training failed for half of the seeds or more at every "
             "value; lower the range"
         )
-    untrained = np.nan if untrained is None else untrained
-    untrained = np.broadcast_to(untrained, losses.shape)[:, order]
-    average = Average([values], medians, untrained)
-    best = int(np.argmin(average(medians)))
-    start = untrained[best]
-    known = bool(np.all(np.isfinite(start)))  # All losses improve on an infinite one.
+    average = Average([values], medians, start)
+    averages, by_seed = average(medians), average(losses)
+    least = int(np.argmin(averages))
+    # All losses improve on an infinite one.
+    known = bool(np.all(np.isfinite(start[least])))
     if known:
         with np.errstate(invalid="ignore"):  # Infinite before and after.
-            gains = untrained - losses
-        _refuse_flat(gains, best)
-    _refuse_edges(values, best)
-    within = within_noise(average(losses), best)
+            gains = start - losses
+        _refuse_flat(gains, least)
+    inner = within_noise(by_seed, least) if ends == "inner" else [least]
+    inner = [index for index in inner if ends == "allow" or _is_inner(values, index)]
+    if not inner:
+        _refuse_edge(values, least)
+    best = min(inner, key=lambda index: float(averages[index]))
+    within = within_noise(by_seed, best)
     draws = resampled_best(losses, average)
     draws = draws[draws >= 0]
     low, high = np.quantile(draws, [0.05, 0.95], method="nearest")
     peak = values[within[-1]]
     base = (
-        values[_half_way(medians, start, best)] if known else max(peak / 10, values[0])
+        values[_half_way(medians, start[best], best)]
+        if known
+        else max(peak / 10, values[0])
     )
     return RangeSuggestion(
         base=float(min(base, values[best])),
         best=float(values[best]),
         peak=float(peak),
-        interval=(float(values[int(low)]), float(values[int(high)])),
+        interval=(float(values[min(low, best)]), float(values[max(high, best)])),
         within_noise=tuple(float(values[index]) for index in within),
         loss=float(medians[best]),
         reason=(
@@ -178,6 +207,7 @@ def parallel_best(
             f"{losses.shape[1]} seed(s)); "
             f"{len(within)} value(s) are within noise of it"
             f"{_cut_off(values, within)}"
+            f"{'; noise hides an end of the range' if best != least else ''}"
         ),
     )
 
@@ -244,14 +274,17 @@ def _refuse_flat(gains: np.ndarray, best: int) -> None:
         )
 
 
-def _refuse_edges(values: np.ndarray, best: int) -> None:
+def _is_inner(values: np.ndarray, index: int) -> bool:
+    return 0 < index < len(values) - 1
+
+
+def _refuse_edge(values: np.ndarray, best: int) -> NoReturn:
     if best == 0:
         raise NoSuggestionError(
             f"parallel_best: the loss is lowest at the first value ({values[0]:.3g}); "
             "lower the start of the range"
         )
-    if best == len(values) - 1:
-        raise NoSuggestionError(
-            f"parallel_best: the loss still falls at the last value ({values[-1]:.3g});"
-            " raise the end of the range"
-        )
+    raise NoSuggestionError(
+        f"parallel_best: the loss still falls at the last value ({values[-1]:.3g});"
+        " raise the end of the range"
+    )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from optax_cycles import _checks
 from optax_cycles.range_test.noise import luck, pooled_variance
 from optax_cycles.range_test.over import BATCH_SIZE
 
@@ -55,6 +57,25 @@ def failed(
         alone = (gain < HALF_GAIN * on_line) & split
         found |= trained & ((index > best) & exploded | (index >= best) & alone)
     return found
+
+
+def untrained_losses(
+    function: str, untrained: Any, shape: tuple[int, ...]
+) -> np.ndarray:
+    """The losses before training in the shape of the losses; NaN where not given.
+
+    Raises:
+      ValueError: unless they are a number or of that shape, without NaN.
+    """
+    if untrained is None:
+        return np.full(shape, np.nan)
+    start = np.asarray(untrained, np.float64)
+    if start.shape not in ((), shape):
+        expected = f"a number, or of the shape of losses, {shape}"
+        _checks.fail(function, "untrained", expected, start.shape)
+    if np.isnan(start).any():
+        _checks.fail(function, "untrained", "without NaN", untrained)
+    return np.broadcast_to(start, shape)
 
 
 def _noise(losses: np.ndarray, trained: np.ndarray) -> float:

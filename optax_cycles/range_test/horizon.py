@@ -11,7 +11,7 @@ import numpy as np
 
 from optax_cycles import _checks
 from optax_cycles.range_test.best import RangeSuggestion, parallel_best, usable
-from optax_cycles.range_test.failures import failed
+from optax_cycles.range_test.failures import failed, untrained_losses
 from optax_cycles.range_test.neighbours import Average, resampled_best
 from optax_cycles.range_test.suggest import NoSuggestionError, Suggestion
 
@@ -105,15 +105,14 @@ def horizon_best(
     _checks.flag("horizon_best", "upwards", upwards)
     values, losses, horizons = _check(values, losses, horizons, updates)
     known = {"value": values}
-    before = np.broadcast_to(np.nan if untrained is None else untrained, losses.shape)
-    broken = np.stack([failed(known, *at) for at in zip(losses, before, strict=True)])
+    start = untrained_losses("horizon_best", untrained, losses.shape[1:])
+    broken = np.stack([failed(known, at, start) for at in losses])
     if diverged is not None:
         if np.shape(diverged) != losses.shape:
             expected = f"of the shape of losses, {losses.shape}"
             _checks.fail("horizon_best", "diverged", expected, np.shape(diverged))
         broken = ~np.isfinite(losses) | np.asarray(diverged, bool)
     losses = np.where(broken, np.inf, losses)
-    start = before[0]
     # One order of the seeds at all horizons, and it must not matter.
     order = np.lexsort(losses.reshape(-1, losses.shape[2]))
     losses, start = losses[..., order], start[:, order]

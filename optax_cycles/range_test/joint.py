@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from optax_cycles import _checks
-from optax_cycles.range_test.failures import failed
+from optax_cycles.range_test.failures import failed, untrained_losses
 from optax_cycles.range_test.neighbours import RESAMPLES, Average
 from optax_cycles.range_test.noise import close_to, error_of_luckiest
 from optax_cycles.range_test.suggest import NoSuggestionError
@@ -112,7 +112,7 @@ def joint_best(
     if diverged is not None and np.shape(diverged) != losses.shape:
         expected = f"of the shape of losses, {losses.shape}"
         _checks.fail("joint_best", "diverged", expected, np.shape(diverged))
-    start = np.broadcast_to(np.nan if untrained is None else untrained, losses.shape)
+    start = untrained_losses("joint_best", untrained, losses.shape)
     if diverged is None:
         diverged = failed(axes, losses, start)
     broken = ~np.isfinite(losses) | np.asarray(diverged, bool)
@@ -141,7 +141,7 @@ def joint_best(
     moved = [n for n, a, b in zip(axes, best, least, strict=True) if a != b]
     return JointSuggestion(
         best=_point(axes, best),
-        interval=_intervals(axes, losses, average),
+        interval=_intervals(axes, losses, average, best),
         within_noise=tuple(_point(axes, place) for place in within),
         loss=float(medians[best]),
         reason=(
@@ -284,9 +284,12 @@ def _neighbours(
 
 
 def _intervals(
-    axes: Mapping[str, np.ndarray], losses: np.ndarray, average: Average
+    axes: Mapping[str, np.ndarray],
+    losses: np.ndarray,
+    average: Average,
+    best: tuple[Any, ...],
 ) -> dict[str, tuple[float, float]]:
-    """Where the best value of each axis lies when seeds are drawn again."""
+    """Where the best value of each axis lies when seeds are drawn again, and it."""
     seeds, shape = losses.shape[-1], losses.shape[:-1]
     draws = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
     medians = np.concatenate(
@@ -301,7 +304,7 @@ def _intervals(
     flat = average(medians[..., some]).reshape(math.prod(shape), -1).argmin(axis=0)
     intervals = {}
     places = np.unravel_index(flat, shape)
-    for (name, values), along in zip(axes.items(), places, strict=True):
+    for (name, values), along, at in zip(axes.items(), places, best, strict=True):
         low, high = np.quantile(along, [0.05, 0.95], method="nearest")
-        intervals[name] = (float(values[int(low)]), float(values[int(high)]))
+        intervals[name] = (float(values[min(low, at)]), float(values[max(high, at)]))
     return intervals

@@ -75,6 +75,8 @@ class ParallelTest(ParallelRecord):
             )
         sign = SIGNS[mode]
         losses, untrained = sign * losses, sign * untrained
+        # What overflowed before training, any number improves on.
+        untrained = np.where(np.isnan(untrained), np.inf, untrained)
         return Question(
             axes=self.axes,
             losses=losses,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from optax_cycles import _checks
-from optax_cycles.range_test.best import RangeSuggestion, parallel_best
+from optax_cycles.range_test.best import RangeSuggestion, range_best
 from optax_cycles.range_test.horizon import HorizonSuggestion, horizon_best
 from optax_cycles.range_test.joint import JointSuggestion, Profile, joint_best, profile
 from optax_cycles.range_test.over import BATCH_SIZE
@@ -45,12 +45,13 @@ class Question:
         """The range along one axis, at given values of others or the joint best."""
         line = self.line(name, at)
         try:
-            found = parallel_best(
+            found = range_best(
                 self.axes[name],
                 self.losses[line],
                 untrained=self.untrained[line],
                 diverged=self.diverged[line],
                 max_diverged=self.max_diverged,
+                ends=self._ends(name),
             )
         except NoSuggestionError as refusal:
             if self._is_best_at_zero(name, line):
@@ -62,6 +63,12 @@ class Question:
             raise NoSuggestionError(f"suggest: along {name}: {refusal}") from None
         loss, reason = self.sign * found.loss, self._named(found.reason)
         return found._replace(loss=loss, reason=reason)
+
+    def _ends(self, name: str) -> str:
+        """As the joint best has it."""
+        if name == BATCH_SIZE:
+            return "allow"
+        return "inner" if len(self.axes) > 1 else "refuse"
 
     def _is_best_at_zero(self, name: str, line: tuple[Any, ...]) -> bool:
         values = self.axes[name]

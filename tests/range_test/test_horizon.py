@@ -17,7 +17,8 @@ def valleys(best, noise=0.0, seeds=5, seed=0):
     apart = np.log10(VALUES / np.asarray(best)[:, None])
     losses = 2.3 - 1.8 * np.exp(-((apart / 0.8) ** 2))[..., None]
     pairs = 0.1 * rng.normal(size=seeds)
-    return losses + pairs + noise * rng.normal(size=(len(best), 65, seeds)), 2.3 + pairs
+    start = np.broadcast_to(2.3 + pairs, (65, seeds))
+    return losses + pairs + noise * rng.normal(size=(len(best), 65, seeds)), start
 
 
 def moving(power, at_longest=0.01):
@@ -168,7 +169,7 @@ def test_neither_the_order_of_seeds_nor_a_scale_of_the_losses_matters():
     order = [3, 1, 4, 0, 2]
     found = oc.horizon_best(VALUES, losses, HORIZONS, updates=900, untrained=start)
     again = oc.horizon_best(
-        VALUES, losses[..., order], HORIZONS, updates=900, untrained=start[order]
+        VALUES, losses[..., order], HORIZONS, updates=900, untrained=start[:, order]
     )
     assert again == found
     scaled = oc.horizon_best(

@@ -205,3 +205,65 @@ def test_a_profile_says_where_there_is_no_answer():
     np.testing.assert_array_equal(found.best["rate"], [0.1, NAN])
     assert found.refusals[0] is None
     assert "rate: the loss is lowest at the first value" in found.refusals[1]
+
+
+def edge_test():
+    """Rates up to .3, where the loss is least but within noise of that at .1."""
+    rates, sizes = np.array([0.003, 0.01, 0.03, 0.1, 0.3]), np.array([8, 16, 32])
+    losses = np.array([2.0, 1.5, 1.0, 0.52, 0.5])[:, None, None] + np.zeros((3, 2))
+    losses[3] += [-0.05, 0.05]
+    losses += np.array([0.0, 0.1, 0.2])[:, None]
+    validation = np.repeat(losses[..., None], 6, axis=-1)
+    validation[..., 0] = 2.3
+    train = np.repeat(losses[..., None], 40, axis=-1)
+    train[..., 0] = 2.3
+    sweep = oc.sweep.SweepResult(
+        space=oc.sweep.grid(learning_rate=rates, batch_size=sizes, seed=[0, 1]),
+        steps=40,
+        train={"loss": train},
+        validation={"loss": validation},
+        horizons=np.array([0, 36, 37, 38, 39, 40]),
+        status=np.zeros(losses.shape, np.int32),
+        updates=np.full(losses.shape, 40, np.int32),
+        complete=True,
+        seconds={},
+        versions={},
+    )
+    return oc.ParallelTest(("learning_rate", "batch_size"), (40,), sweep)
+
+
+def test_the_range_along_an_axis_does_not_contradict_the_joint_best():
+    test = edge_test()
+    joint = test.joint()
+    assert joint.best == {"learning_rate": 0.1, "batch_size": 8}
+    low, high = joint.interval["learning_rate"]
+    assert low <= 0.1 <= high
+    found = test.suggest(name="learning_rate", at={"batch_size": 8})
+    assert found.best == 0.1
+    assert found.interval[0] <= 0.1 <= found.interval[1]
+    assert found.reason.endswith("noise hides an end of the range")
+    sizes = test.suggest(name="batch_size", at={"learning_rate": 0.1})
+    assert sizes.best == 8
+
+
+def test_the_interval_holds_the_best_value_among_exact_ties():
+    """Of three seeds each prefers another value, and the medians are alike."""
+    losses = np.array([[9, 9, 9], [1, 2, 0], [0, 1, 2], [2, 0, 1], [9, 9, 9]])
+    found = oc.parallel_best(RATES, losses)
+    assert found.interval[0] <= found.best <= found.interval[1]
+    joint = oc.joint_best({"rate": RATES}, losses)
+    assert joint.interval["rate"][0] <= found.best <= joint.interval["rate"][1]
+
+
+@pytest.mark.parametrize("untrained", [np.ones(5), [1.0, NAN], NAN])
+def test_untrained_losses_are_a_number_or_one_for_each_loss(untrained):
+    losses = np.ones((5, 2))
+    for ask in (
+        lambda: oc.parallel_best(RATES, losses, untrained=untrained),
+        lambda: oc.joint_best({"rate": RATES}, losses, untrained=untrained),
+        lambda: oc.horizon_best(
+            RATES, losses[None], [1], updates=2, untrained=untrained
+        ),
+    ):
+        with pytest.raises(ValueError, match=r"_best: untrained must be "):
+            ask()
