@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from optax_cycles import _checks
 from optax_cycles.sweep.batches import examples
+from optax_cycles.sweep.netcdf import RESERVED
 from optax_cycles.sweep.space import (
     Axis,
     Space,
@@ -21,6 +22,7 @@ from optax_cycles.sweep.streams import is_stream
 
 Over: TypeAlias = Mapping[str, Any] | Space
 BATCH_SIZE = "batch_size"
+STORED = ("train_", "validation_")
 EVALUATIONS = 5
 WINDOW = 0.1
 
@@ -119,6 +121,8 @@ def members_space(
     Raises:
       ValueError, TypeError: if a name is given twice, or a value is not a number.
     """
+    check_names(function, [n for axis in over.axes for n in axis.values])
+    check_names(function, constants or ())
     fixed = constant_space(function, constants)
     taken = {name for axis in over.axes for name in axis.values}
     for name in constants or {}:
@@ -129,12 +133,21 @@ def members_space(
     return with_seeds(function, Space((*fixed.axes, *over.axes)), seeds)
 
 
+def check_names(function: str, names: Iterable[str]) -> None:
+    """Raise where a hyperparameter is called as what is stored with it."""
+    for name in names:
+        if name in RESERVED or name.startswith(STORED):
+            expected = f"none of {list(RESERVED)}, nor begin with {' or '.join(STORED)}"
+            _checks.fail(function, "the name of a hyperparameter", expected, name)
+
+
 def check_horizons(
     function: str, steps: int, horizons: Sequence[int] | None
 ) -> tuple[int, ...]:
     """The horizons, by default an eighth, a quarter, a half and all of the steps."""
     if horizons is None:
         return tuple(sorted({max(1, steps // part) for part in (8, 4, 2, 1)}))
+    _checks.sequence(function, "horizons", horizons)
     for horizon in horizons:
         _checks.integer(function, "horizons", horizon, minimum=1)
     kept = tuple(int(horizon) for horizon in horizons)

@@ -16,6 +16,7 @@ from optax_cycles.range_test.over import (
     BATCH_SIZE,
     Over,
     check_batches,
+    check_names,
     members_space,
     over_space,
 )
@@ -170,6 +171,7 @@ def ramp_range_test(
     moving = _check_moving(moving)
     axes = Space(()) if over is None else over_space(function, over)
     _check_once(name, moving, axes, constants)
+    check_names(function, [name, *moving])
     check_batches(function, axes, data, options)
     space = members_space(function, axes, constants, seeds)
     horizons = _evaluations(steps, validation, validate_every)

@@ -32,10 +32,13 @@ def kept_random_states(data: Any) -> Iterator[None]:
 
 
 def _torch_generators(data: Any) -> list[Any]:
-    """PyTorch's global generator, where it is imported, and that of a loader."""
+    """PyTorch's global generator, where it is imported, and those of a loader."""
     torch = sys.modules.get("torch")
     if torch is None:
         return []
-    own = getattr(data, "generator", None)
-    found = [torch.default_generator]
-    return [*found, own] if isinstance(own, torch.Generator) else found
+    batches = getattr(data, "batch_sampler", None)
+    samplers = [getattr(data, "sampler", None), batches]
+    samplers.append(getattr(batches, "sampler", None))
+    own = [getattr(each, "generator", None) for each in (data, *samplers)]
+    found = [g for g in own if isinstance(g, torch.Generator)]
+    return [torch.default_generator, *{id(g): g for g in found}.values()]

@@ -271,6 +271,12 @@ def test_a_test_that_was_interrupted_at_once_has_reached_nothing():
         ({"rates": "abc"}, TypeError, "learning_rate must be a sequence of numbers"),
         ({"steps": 0}, ValueError, "steps must be a positive integer, got 0"),
         ({"horizons": []}, ValueError, r"horizons must be increasing .* steps \(20\)"),
+        ({"horizons": 5}, TypeError, "horizons must be a sequence, got 5"),
+        (
+            {"constants": {"train_loss": 1.0}},
+            ValueError,
+            "the name of a hyperparameter must be none of .* got 'train_loss'",
+        ),
         ({"horizons": [0, 20]}, ValueError, "horizons must be a positive integer"),
         ({"horizons": [21]}, ValueError, "horizons must be increasing integers"),
         ({"horizons": [5, 5]}, ValueError, "horizons must be increasing integers"),

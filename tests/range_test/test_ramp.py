@@ -238,6 +238,11 @@ def test_an_interrupted_ramp_hands_over_what_had_run(free):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
+        (
+            {"moving": {"train_loss": (0.0, 1.0)}},
+            ValueError,
+            "the name of a hyperparameter must be none of .* got 'train_loss'",
+        ),
         ({"low": 0.0}, ValueError, "low must be a finite number > 0, got 0.0"),
         ({"low": -1.0}, ValueError, "low must be a finite number > 0, got -1.0"),
         ({"low": "1e-5"}, TypeError, "low must be a finite number > 0, got '1e-5'"),

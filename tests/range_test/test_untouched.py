@@ -167,10 +167,15 @@ def test_a_torch_loader_goes_on_in_the_order_it_would_have_had():
     torch = pytest.importorskip("torch")
     data = torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(Y))
     own = torch.Generator().manual_seed(2)
-    for generator in (None, own):
-        loader = torch.utils.data.DataLoader(
-            data, batch_size=8, shuffle=True, generator=generator
-        )
+    sampler = torch.utils.data.RandomSampler(data, generator=own)
+    batches = torch.utils.data.BatchSampler(sampler, 8, drop_last=False)
+    for shuffled in (
+        {"batch_size": 8, "shuffle": True},
+        {"batch_size": 8, "shuffle": True, "generator": own},
+        {"batch_size": 8, "sampler": sampler},
+        {"batch_sampler": batches},
+    ):
+        loader = torch.utils.data.DataLoader(data, **shuffled)
         torch.manual_seed(0)
         own.manual_seed(2)
         expected = [digest([a.numpy(), b.numpy()]) for a, b in loader]
