@@ -85,7 +85,7 @@ def plot_trainings(
         axes.plot(updates, median, color=color, linestyle=style, label=name)
     axes.set(xlabel="update", ylabel="validation loss")
     scale_losses(axes)
-    axes.set_title("Training with the suggestion: median and range over seeds")
+    axes.set_title("Training: median and range over seeds")
     axes.legend(fontsize=8)
     finish(axes)
 
@@ -264,6 +264,7 @@ def range_test_figure(
     axes["diverged"].sharex(axes["loss"])
     axes["loss"].tick_params(labelbottom=False)
     plot_parallel(parallel, axes["loss"], suggestion)
+    axes["loss"].set_xlabel("")  # shared with the panel below
     plot_diverged(parallel, axes["diverged"])
     if ramp is not None:
         plot_ramp(ramp, axes["ramp"], marks)

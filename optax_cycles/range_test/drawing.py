@@ -31,11 +31,11 @@ def drawn_test(test: ParallelTest, ax: Axes | None, **options: Any) -> Axes | Fi
     options.pop("mode", None)
     if ax is not None:
         plot_parallel(test, ax, suggestion, **options)
-        ax.set_xlabel(label_of(test.name))
         return ax
     figure = new_figure(6.4, 4.6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     plot_parallel(test, above, suggestion, **options)
+    above.set_xlabel("")  # shared with the panel below
     plot_diverged(test, below)
     return figure
 

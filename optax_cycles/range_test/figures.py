@@ -87,6 +87,7 @@ def plot_parallel(
     if suggestion is not None:
         _mark(axes, suggestion)
     axes.set_title("Parallel range test: every value trained on its own")
+    axes.set_xlabel(label_of(test.name))
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=7, loc="best")
     finish(axes)
@@ -164,7 +165,8 @@ def plot_ramp(
     axes.set_ylim(low - 0.05 * (high - low), high + 0.4 * (high - low))
     shown = "loss" if test.sweep.validation else "training loss"
     axes.set(xscale=scale_of(test.values), xlabel=label_of(test.name), ylabel=shown)
-    axes.set_title("Ramp: one run a seed, the value climbs")
+    shown = "median over seeds" if test.over else "one run a seed"
+    axes.set_title(f"Ramp: {shown}, the value climbs")
     axes.legend(fontsize=7, loc="lower left")
     finish(axes)
 
