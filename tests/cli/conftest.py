@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import optax_cycles as oc
@@ -97,6 +98,23 @@ def once(tmp_path_factory):
     sys.modules.pop("tiny", None)
     assert code == 0
     return SimpleNamespace(out=said.getvalue(), folder=folder / "found")
+
+
+@pytest.fixture(scope="session")
+def same_curves():
+    """`same_curves(one, other)` checks that two folders hold the same bits."""
+
+    def check(one, other):
+        for name in ("parallel.nc", "ramp.nc", "training.nc"):
+            found, expected = (
+                oc.sweep.SweepResult.load(folder / name) for folder in (one, other)
+            )
+            for kind in ("train", "validation"):
+                for metric, values in getattr(expected, kind).items():
+                    np.testing.assert_array_equal(getattr(found, kind)[metric], values)
+            np.testing.assert_array_equal(found.status, expected.status)
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -215,8 +215,8 @@ def test_the_digits_get_a_rate_that_trains_and_one_cycle_holds_up(command, folde
     suggestion = content["suggestion"]
     # Momentum SGD on this problem explodes at .3 and has hardly moved at .001.
     assert 0.005 < suggestion["best"] <= suggestion["peak"] < 0.2
-    losses = np.array(content["curve"]["median_loss"])
-    assert suggestion["loss"] <= 1.05 * losses.min()
+    losses = np.array(content["curve"]["median_loss"], float)  # None is NaN
+    assert suggestion["loss"] <= 1.05 * np.nanmin(losses)
     assert content["curve"]["share_diverged"][-1] == 1.0
     accuracy = {
         name: np.mean(metrics["accuracy"])

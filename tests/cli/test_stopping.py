@@ -3,14 +3,11 @@
 import contextlib
 import json
 import os
-import random
 import resource
 import shutil
-import signal
-import subprocess
 import sys
-import time
 import warnings
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -19,18 +16,6 @@ import pytest
 import optax_cycles as oc
 from optax_cycles.cli.console import Console
 from optax_cycles.sweep.engine import Engine
-
-CURVES = ("parallel.nc", "ramp.nc", "training.nc")
-
-
-def same_curves(one, other):
-    """Whether two folders hold the same bits."""
-    for name in CURVES:
-        found, expected = (oc.sweep.SweepResult.load(f / name) for f in (one, other))
-        for kind in ("train", "validation"):
-            for metric, values in getattr(expected, kind).items():
-                np.testing.assert_array_equal(getattr(found, kind)[metric], values)
-        np.testing.assert_array_equal(found.status, expected.status)
 
 
 def content_of(folder):
@@ -77,7 +62,7 @@ def copied(folder, once):
 
 
 def test_control_c_keeps_what_has_been_computed_and_the_command_goes_on(
-    command, folder, quick, progress, once
+    command, quick, progress, once, same_curves
 ):
     """Ctrl-C in the middle of the range test, after 10 of 20 updates."""
     progress.append(interrupting("range test", 10 * 16))
@@ -86,10 +71,10 @@ def test_control_c_keeps_what_has_been_computed_and_the_command_goes_on(
     assert err.count("\n") == 1
     assert "error: interrupted; the same command goes on from what cut/ has" in err
     assert "(incomplete)" in out
-    content = content_of(folder / "cut")
+    content = content_of(Path("cut"))
     assert content["complete"] is False
     assert content["suggestion"] is None
-    result = oc.sweep.SweepResult.load(folder / "cut/parallel.nc")
+    result = oc.sweep.SweepResult.load(Path("cut/parallel.nc"))
     assert result.complete is False
     assert np.all(result.updates[:4] == 10)
     losses = result.train["loss"]
@@ -101,17 +86,17 @@ def test_control_c_keeps_what_has_been_computed_and_the_command_goes_on(
     assert (code, err) == (0, "")
     # It says so before it compiles, and then from where it goes on.
     assert progress[:2] == [("range test", 0), ("range test", 10 * 16)]
-    same_curves(folder / "cut", once.folder)
-    assert sorted(os.listdir(folder / "cut")) == sorted(os.listdir(once.folder))
+    same_curves(Path("cut"), once.folder)
+    assert sorted(os.listdir(Path("cut"))) == sorted(os.listdir(once.folder))
 
 
 @pytest.mark.slow
 def test_control_c_in_a_later_part_keeps_the_earlier_ones(
-    command, folder, quick, progress, once
+    command, quick, progress, once, same_curves
 ):
     progress.append(interrupting("training", 1))
     assert command(*quick, "--out", "cut")[0] == 1
-    content = content_of(folder / "cut")
+    content = content_of(Path("cut"))
     assert (content["complete"], content["trainings"]) == (False, {})
     expected = content_of(once.folder)
     assert content["suggestion"] == expected["suggestion"]
@@ -120,7 +105,7 @@ def test_control_c_in_a_later_part_keeps_the_earlier_ones(
     progress.clear()
     assert command(*quick, "--out", "cut")[0] == 0
     assert ("range test", 20 * 16) in progress[:2]
-    same_curves(folder / "cut", once.folder)
+    same_curves(Path("cut"), once.folder)
 
 
 def test_a_complete_test_is_shown_again_without_training(
@@ -256,7 +241,7 @@ def limit_files(size):
 
 
 def test_a_full_disk_is_one_line_and_what_had_been_computed_is_kept(
-    command, folder, quick, once
+    command, folder, quick, once, same_curves
 ):
     """Here checkpoints fit, the files with the curves don't."""
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -279,7 +264,7 @@ def test_a_full_disk_is_one_line_and_what_had_been_computed_is_kept(
 
 
 def test_memory_that_is_not_enough_is_one_line_and_the_command_goes_on(
-    command, folder, quick, once, monkeypatch
+    command, quick, once, monkeypatch, same_curves
 ):
     advance, calls = Engine.advance, []
 
@@ -299,104 +284,8 @@ def test_memory_that_is_not_enough_is_one_line_and_the_command_goes_on(
     assert all(note.startswith("note: run: ") for note in notes)
     assert "RESOURCE_EXHAUSTED: Out of memory" in line or "memory" in line
     assert "Traceback" not in err
-    assert content_of(folder / "full")["complete"] is False
+    assert content_of(Path("full"))["complete"] is False
 
     code, _, err = command(*quick, "--chunk", 8, "--out", "full")
     assert (code, err) == (0, "")
-    same_curves(folder / "full", once.folder)
-
-
-# A process in the background inherits that Ctrl-C is ignored; this one listens again.
-LISTENING = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from optax_cycles.cli import main
-raise SystemExit(main())
-"""
-
-
-def started(folder, environment, *words, first=""):
-    """A command in a process of its own, which runs some code first."""
-    return subprocess.Popen(
-        [sys.executable, "-c", first + LISTENING, *map(str, words)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-
-
-def waits_for(path, process):
-    while not path.exists() and process.poll() is None:
-        time.sleep(0.02)
-    assert process.poll() is None, process.communicate()
-
-
-def test_a_real_signal_stops_the_command_cleanly(folder, quick, environment):
-    words = [w if w != "20" else "2000000" for w in quick]
-    process = started(folder, environment, *words, "--out", "cut")
-    waits_for(folder / "cut/checkpoints/parallel", process)
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 1, err
-    assert err.count("\n") == 1
-    assert "(incomplete)" in out
-    content = json.loads((folder / "cut/range_test.json").read_text())
-    assert content["complete"] is False
-
-
-def test_a_signal_before_there_is_anything_to_keep_is_one_line(folder, environment):
-    (folder / "slow.py").write_text(
-        "import pathlib, time\npathlib.Path('here').touch()\ntime.sleep(60)\n"
-    )
-    words = ("range-test", "--problem", "slow:task")
-    process = started(folder, environment, *words)
-    waits_for(folder / "here", process)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    expected = "optax-cycles range-test: error: interrupted before there was anything"
-    assert (process.returncode, out) == (1, "")
-    assert err == f"{expected} to keep\n"
-    assert not (folder / "optax-cycles-out").exists()
-
-
-@pytest.mark.slow
-def test_a_disk_too_full_for_checkpoints_is_one_line(folder, quick, environment):
-    words = (*quick, "--checkpoint-every", 0, "--out", "full")
-    limit = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (1024, -1))"
-    process = started(folder, environment, *words, first=limit)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert err.count("\n") == 1
-    assert "a checkpoint can't be written in" in err
-    assert "File too large" in err
-    assert len(err) < 1000
-    assert os.listdir(folder / "full/checkpoints/parallel") == []
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_it_ends_with_the_same_bits(
-    folder, quick, environment
-):
-    moments = random.Random(0)
-    words = [w if w != "20" else "4000" for w in quick]
-    words += ["--checkpoint-every", "0"]
-    straight = started(folder, environment, *words, "--out", "straight")
-    _, err = straight.communicate(timeout=300)
-    assert straight.returncode == 0, err
-    killed = 0
-    for _ in range(4):
-        process = started(folder, environment, *words, "--out", "killed")
-        waits_for(folder / "killed/range_test.json", process)
-        time.sleep(moments.uniform(0, 12))
-        process.kill()
-        killed += process.wait(timeout=60) == -signal.SIGKILL
-        process.communicate()
-    assert killed >= 2
-    process = started(folder, environment, *words, "--out", "killed")
-    _, err = process.communicate(timeout=300)
-    assert (process.returncode, err) == (0, "")
-    same_curves(folder / "killed", folder / "straight")
-    assert not (folder / "killed/checkpoints").exists()
+    same_curves(Path("full"), once.folder)
