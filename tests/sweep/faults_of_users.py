@@ -175,8 +175,15 @@ def with_batches(scene, batches):
         return call(data=endless(), segment=3, **more)
 
     straight = sweep(endless(), **OPTIONS | {"segment": 3})
-    found = scene.after(caught.value, call=again, straight=straight, floor=0)
-    # Two segments and what was read of the third.
+    # Two segments, which a checkpoint holds, and the part of a third that was read.
+    part = len(BATCHES) - 6
+    found = scene.after(
+        caught.value,
+        call=again,
+        straight=straight,
+        floor=6 * straight.updates.size,
+        redone=part * straight.updates.size,
+    )
     assert set(found.kept.updates.ravel()) == {len(BATCHES)}
     return found
 
