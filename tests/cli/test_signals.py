@@ -88,13 +88,16 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(
     words = [w if w != "20" else "4000" for w in quick]
     words += ["--checkpoint-every", "0"]
     straight = started(folder, environment, *words, "--out", "straight")
+    waits_for(folder / "straight/range_test.json", straight)
+    begin = time.monotonic()
     _, err = straight.communicate(timeout=300)
+    whole = time.monotonic() - begin
     assert straight.returncode == 0, err
     killed = 0
     for _ in range(4):
         process = started(folder, environment, *words, "--out", "killed")
         waits_for(folder / "killed/range_test.json", process)
-        time.sleep(moments.uniform(0, 12))
+        time.sleep(moments.uniform(0, whole / 3))
         process.kill()
         killed += process.wait(timeout=60) == -signal.SIGKILL
         process.communicate()

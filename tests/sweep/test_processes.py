@@ -102,20 +102,21 @@ def test_where_an_allocation_fails_each_process_keeps_what_there_was(two):
             "4 members at a time don't fit into memory, and many"
             in (known["failed"]["said"])
         )
-        assert np.ravel(known["failed"]["updates"]).tolist() == [40] * 8 + [0] * 2
+        assert np.ravel(known["failed"]["updates"]).tolist() == [40] * 7 + [0] * 3
 
 
 def test_killed_processes_go_on_together_bit_for_bit(tmp_path):
     job = {"job": "saved", "checkpoint": str(tmp_path / "checkpoint")}
     killed = start(tmp_path / "two", 2, 2, **job)
-    assert "640\n" in iter(killed[0].stdout.readline, "")
+    # Chunks of 4, 3 and 3 members, 120 updates in segments of 10.
+    assert "600\n" in iter(killed[0].stdout.readline, "")
     for process in killed:
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
     arrays, known = finish(tmp_path / "two", start(tmp_path / "two", 2, 2, **job))
     # Only the first process reports, and it began where the killed ones were.
     assert known[1]["seen"] == []
-    assert min(known[0]["seen"][1:]) >= 600
+    assert min(known[0]["seen"][1:]) >= 570
     assert known[0]["seen"][-1] == 10 * 120
     straight = start(tmp_path / "one", 1, 4, job="saved")
     (expected,), _ = finish(tmp_path / "one", straight)
