@@ -41,7 +41,7 @@ class Verdict(NamedTuple):
 
     Attributes:
       parents: int `[members]`: whose state each goes on with, its own for most; -1
-        where it does not go on.
+        where it does not go on, for good.
       hparams: dict from hyperparameter to `[members]`, with which they go on; those
         that are not named stay. A copy keeps its own order of the data and its own
         random numbers.
@@ -117,8 +117,8 @@ def _checked(
     """The verdict's arrays.
 
     Raises:
-      ValueError: if they don't fit the population, or a member that does not run is
-        copied.
+      ValueError: if they don't fit the population, a member that does not run is
+        copied, or one that was dropped is to go on.
     """
     count = len(standing.status)
     parents = np.asarray(verdict.parents)
@@ -129,6 +129,10 @@ def _checked(
     copied = parents[(parents >= 0) & (parents != np.arange(count))]
     if np.any(standing.status[copied] != Status.RUNNING):
         _checks.fail("run", "judge's parents", "members that run", parents)
+    back = (standing.status == Status.DROPPED) & (parents != np.arange(count))
+    if np.any(parents[back] >= 0):  # Their rows may be gone.
+        expected = "-1 or their own for members that were dropped"
+        _checks.fail("run", "judge's parents", expected, parents)
     changed = {}
     for name, values in verdict.hparams.items():
         _checks.choice("run", "judge's hparams", name, standing.hparams)

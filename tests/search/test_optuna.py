@@ -129,8 +129,7 @@ def test_an_interrupted_search_tells_the_study_what_has_failed():
     assert states(study) == ["FAIL"] * 4
 
 
-def test_a_better_rate_than_that_of_random_points_is_found():
-    """TPE, 64 trials: within 1.5 times the least loss of a fine grid."""
+def test_64_trials_come_into_the_best_twentieth_of_a_fine_grid():
     found = search(trials=64, batch=8)
     rates = oc.sweep.log_space(1e-3, 10.0, 200)
     grid = oc.sweep.run(
@@ -138,9 +137,8 @@ def test_a_better_rate_than_that_of_random_points_is_found():
         oc.sweep.grid(learning_rate=rates, momentum=[0.0, 0.5, 0.9]),
         ONE, 20, key=jax.random.key(0), batch_size=2, validation=ONE,
     )  # fmt: skip
-    least = np.nanmin(grid.validation["loss"])
-    random = np.nanmedian(grid.validation["loss"])
-    assert found.best_score < max(100 * least, 1e-3 * random)
+    losses = np.nan_to_num(grid.validation["loss"], nan=np.inf)
+    assert np.mean(losses < found.best_score) < 0.05
 
 
 @pytest.mark.parametrize(

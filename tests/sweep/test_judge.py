@@ -165,12 +165,9 @@ def test_a_diverged_member_runs_again_as_a_copy(how):
     ]  # fmt: skip
     rates = result.state["rates"][np.argsort(result.state_members)]
     np.testing.assert_array_equal(rates[1], [1] * 4 + [7] * 8)
-    assert np.isnan(result.train["loss"][1, :4]).tolist() == [
-        False,
-        True,
-        True,
-        True,
-    ] or (np.isnan(result.train["loss"][1, 1:4]).all())
+    losses = result.train["loss"][1]
+    assert np.isnan(losses[:4]).all()
+    np.testing.assert_array_equal(losses[4:], 7)
 
 
 def test_the_judge_is_told_what_is_known():
@@ -250,6 +247,13 @@ def test_a_verdict_that_makes_no_sense_stops_the_sweep_with_what_there_is(
     with pytest.raises(oc.sweep.SweepError, match=message) as caught:
         sweep(Script({4: verdict}))
     assert not caught.value.result.complete
+
+
+@EVERY_WAY
+def test_a_member_that_was_dropped_does_not_come_back(how):
+    judge = Script({4: copies([-1, -1, -1, -1, 4, 5]), 8: copies([4, 1, 2, 3, 4, 5])})
+    with pytest.raises(oc.sweep.SweepError, match="for members that were dropped"):
+        sweep(judge, **how)
 
 
 def test_verdicts_are_given_where_members_are_evaluated():
