@@ -90,13 +90,7 @@ class SearchResult:
         Raises:
           ValueError: if states were not kept.
         """
-        sweep = self.sweep
-        if sweep.state is None or sweep.state_members is None:
-            raise ValueError("best_state: states were not kept; give keep_state=True")
-        import jax
-
-        row = int(np.flatnonzero(sweep.state_members == self.best_member)[0])
-        return jax.tree.map(lambda leaf: leaf[row], sweep.state)
+        return self.sweep.state_of("best_state", self.best_member)
 
     def history(self, member: int | None = None) -> dict[str, np.ndarray]:
         """Each hyperparameter `[stretches]` along the line that led to a member.

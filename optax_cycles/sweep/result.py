@@ -176,7 +176,7 @@ class SweepResult:
           >>> result.best_state().params, result.state_at(learning_rate=0.1).params
           (Array([0., 0.], dtype=float32), Array([0.8, 0.8], dtype=float32))
         """
-        return self._state("best_state", self._best("best_state", metric, mode))
+        return self.state_of("best_state", self._best("best_state", metric, mode))
 
     def state_at(self, **hparams: float) -> State:
         """The trained state of one member.
@@ -208,7 +208,7 @@ class SweepResult:
             vary = [n for n, v in members.items() if len(np.unique(v[found])) > 1]
             more = f": give {', '.join(vary)} too" if vary else ""
             raise ValueError(f"state_at: {len(found)} members have {hparams}{more}")
-        return self._state("state_at", int(found[0]))
+        return self.state_of("state_at", int(found[0]))
 
     def _evaluated(self, function: str, metric: str) -> np.ndarray:
         if not self.validation:
@@ -232,7 +232,8 @@ class SweepResult:
         members = self.space.members()
         return {name: along[member].item() for name, along in members.items()}
 
-    def _state(self, function: str, member: int) -> State:
+    def state_of(self, function: str, member: int) -> State:
+        """The final state at a place of the flattened axes, for `function`."""
         if self.state is None or self.state_members is None:
             raise ValueError(
                 f"{function}: no states were kept: run(keep_state=True) keeps them, "

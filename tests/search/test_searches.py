@@ -63,6 +63,15 @@ def test_survivors_are_what_they_would_be_without_a_search(halved):
     )
 
 
+def test_the_best_members_state_is_kept_on_request(halved):
+    found = halve(keep_state=True)
+    x = found.best_state().params
+    # 90 updates of x <- (1 - rate) x.
+    np.testing.assert_allclose(x, (1 - 0.027) ** 90 * np.ones(2), rtol=1e-4)
+    with pytest.raises(ValueError, match=r"^best_state: no states were kept"):
+        halved.best_state()
+
+
 def test_the_leaderboard_has_those_that_ended_first(halved):
     board = halved.leaderboard(None)
     assert [row["updates"] for row in board] == [90] * 3 + [30] * 6 + [10] * 18
