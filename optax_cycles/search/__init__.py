@@ -11,3 +11,5 @@ from optax_cycles.search.population import population as population
 from optax_cycles.search.result import SearchResult as SearchResult
 from optax_cycles.search.sampling import random as random
 from optax_cycles.search.sampling import sobol as sobol
+from optax_cycles.search.static import over_static as over_static
+from optax_cycles.search.static_result import StaticResult as StaticResult

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,33 @@ from optax_cycles.sweep.loop import Interrupted, SweepError, check_options, run
 from optax_cycles.sweep.members import Status
 from optax_cycles.sweep.space import Space
 from optax_cycles.sweep.trainable import Trainable
+from optax_cycles.sweep.training import Progress
+
+
+class Parts:
+    """The progress of several sweeps, one after another, as that of one.
+
+    Until the last of them runs, the total is what it would be if all to come were as
+    large as the present one.
+    """
+
+    def __init__(self, progress: Callable[[Progress], None] | None, count: int) -> None:
+        """Tell `progress`, if there is one, of `count` sweeps."""
+        self.progress, self.left, self.before = progress, count, 0
+        self.now = Progress(0, 0)
+
+    def next(self) -> Callable[[Progress], None] | None:
+        """What the next sweep is to tell of its progress."""
+        self.before += self.now.total
+        self.now, here, self.left = Progress(0, 0), self.left, self.left - 1
+
+        def moved(now: Progress) -> None:
+            self.now = now
+            if self.progress is not None:
+                total = self.before + now.total * here
+                self.progress(Progress(self.before + now.done, total))
+
+        return None if self.progress is None else moved
 
 
 def scores_of(function: str, standing: Standing, metric: str, mode: str) -> np.ndarray:

@@ -13,6 +13,7 @@ from optax_cycles import _checks
 from optax_cycles._typing import Batch, Key, PyTree
 from optax_cycles.search.common import scores_of, searched
 from optax_cycles.search.distributions import Distribution, check_distributions
+from optax_cycles.search.points import medians, points_of
 from optax_cycles.search.result import SearchResult
 from optax_cycles.search.rungs import Rung, brackets, ladder, survivors
 from optax_cycles.search.sampling import random
@@ -57,9 +58,9 @@ class Halving:
             ends = [rung.steps for rung in rungs[:-1]]
             if standing.step not in ends:
                 continue
-            medians = np.array([np.median(scores[self.points == p]) for p in points])
+            of_points = medians(scores, self.points)[points]
             count = rungs[ends.index(standing.step) + 1].members
-            kept = points[survivors(medians, count)]
+            kept = points[survivors(of_points, count)]
             ours = np.isin(self.points, points)
             going_on &= ~ours | np.isin(self.points, kept)
         return Verdict(np.where(going_on, np.arange(len(scores)), -1))
@@ -153,13 +154,6 @@ def successive_halving(
         horizons=horizons,
         options=options,
     )
-
-
-def points_of(space: Space) -> np.ndarray:
-    """int `[members]`: the point that each member is a seed of."""
-    others = [axis.size if axis.name != "seed" else 1 for axis in space.axes]
-    numbers = np.arange(math.prod(others)).reshape(others)
-    return np.broadcast_to(numbers, space.shape).reshape(-1)
 
 
 def hyperband(

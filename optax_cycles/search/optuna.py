@@ -11,7 +11,7 @@ import numpy as np
 from optax_cycles import _checks
 from optax_cycles._extras import require
 from optax_cycles._typing import Batch, Key, PyTree
-from optax_cycles.search.common import scores_of, searched
+from optax_cycles.search.common import Parts, scores_of, searched
 from optax_cycles.search.distributions import (
     Choice,
     Distribution,
@@ -140,6 +140,8 @@ def optuna(
     def result() -> SearchResult:
         return SearchResult(name, joined(found), metric, mode)
 
+    left = max(trials - len(study.get_trials(deepcopy=False)), 0)
+    parts = Parts(options.pop("progress", None), -(-left // batch))
     while (missing := trials - len(study.get_trials(deepcopy=False))) > 0:
         asked = [study.ask(_asked(module, known)) for _ in range(min(batch, missing))]
         judge = Pruning(asked, verdicts, metric, mode) if verdicts else None
@@ -156,7 +158,7 @@ def optuna(
                 metric=metric,
                 mode=mode,
                 horizons=verdicts,
-                options=options,
+                options={**options, "progress": parts.next()},
             )
         except (Interrupted, SweepError) as stop:
             _tell(module, study, asked, stop.result)

@@ -10,6 +10,7 @@ import numpy as np
 from optax_cycles import _checks
 from optax_cycles._typing import PyTree, Schedule
 from optax_cycles.schedules import piecewise_constant
+from optax_cycles.search.points import medians, points_of
 from optax_cycles.sweep.members import Status
 from optax_cycles.sweep.result import SweepResult
 
@@ -36,8 +37,8 @@ class SearchResult:
         """The method, its size, and the best score."""
         members, spent = self.sweep.space.size, self.updates
         text = f"SearchResult({self.method}; {members} members, {spent} updates"
-        best = f"; best {self.metric} {self.scores.min() * SIGNS[self.mode]:.4g}"
-        return text + (best if np.isfinite(self.scores).any() else "") + ")"
+        best = f"; best {self.metric} {self.best_of_points * SIGNS[self.mode]:.4g}"
+        return text + (best if np.isfinite(self.best_of_points) else "") + ")"
 
     @property
     def updates(self) -> int:
@@ -58,26 +59,49 @@ class SearchResult:
         return np.where(np.isfinite(last) & ended, SIGNS[self.mode] * last, np.inf)
 
     @property
+    def best_of_points(self) -> float:
+        """The best median of `scores` over seeds; +inf if no point ended."""
+        return float(medians(self.scores, points_of(self.sweep.space)).min())
+
+    @property
     def best_member(self) -> int:
         """The place of the best member along the flattened axes.
 
+        With an axis `seed` in the space, it is the best seed of the point with the best
+        median over its seeds, so that a lucky seed does not choose the point.
+
         Raises:
-          ValueError: if no member trained to the end with a finite metric.
+          ValueError: if no point trained to the end with a finite metric.
         """
-        if not np.isfinite(self.scores).any():
+        points = points_of(self.sweep.space)
+        of_points = medians(self.scores, points)
+        if not np.isfinite(of_points).any():
             raise ValueError(
                 f"best_member: no member ended with a finite {self.metric}"
             )
-        return int(self.scores.argmin())
+        of_best = points == of_points.argmin()
+        return int(np.where(of_best, self.scores, np.inf).argmin())
 
     @property
     def best_score(self) -> float:
-        """The best member's metric."""
-        return float(SIGNS[self.mode] * self.scores[self.best_member])
+        """The best point's metric, its median over seeds."""
+        best = self.best_of_points
+        if not np.isfinite(best):
+            raise ValueError(f"best_score: no member ended with a finite {self.metric}")
+        return float(SIGNS[self.mode] * best)
 
     def best(self) -> dict[str, float]:
-        """The hyperparameters with which the best member ended."""
-        return self.at_end(self.best_member)
+        """The hyperparameters with which the best member ended.
+
+        Where the space has an axis `seed`, they are those of the point, without it.
+        """
+        found = self.at_end(self.best_member)
+        return {n: v for n, v in found.items() if n not in self._over}
+
+    @property
+    def _over(self) -> tuple[str, ...]:
+        """The axis over which points have a median."""
+        return ("seed",) if "seed" in self.sweep.space.names else ()
 
     def at_end(self, member: int) -> dict[str, float]:
         """The hyperparameters with which a member ended."""
@@ -127,9 +151,11 @@ class SearchResult:
         return {name: _piecewise(values, steps) for name, values in history.items()}
 
     def leaderboard(self, count: int | None = 10) -> list[dict[str, Any]]:
-        """The members in order of their last score; those that ended first.
+        """The points in order of their last score; those that ended first.
 
-        Members that were dropped follow by how far they came, then by their score.
+        Points that were dropped follow by how far they came, then by their score. With
+        an axis `seed` in the space, scores are medians over the seeds, and what else is
+        said is of the best of them; else each member is a point.
 
         Args:
           count: how many; None for all.
@@ -138,25 +164,45 @@ class SearchResult:
           Dicts with `rank`, `member`, the metric, `updates`, `status`, and the
           hyperparameters with which each ended.
         """
-        sweep = self.sweep
+        board = [row for _, row in self.ranked()[:count]]
+        for rank, row in enumerate(board, 1):
+            row["rank"] = rank
+        return board
+
+    def ranked(self) -> list[tuple[tuple[bool, float, float], dict[str, Any]]]:
+        """The leaderboard's rows in order, each after what orders it.
+
+        That is whether it failed to end, the negative share of the updates that it
+        made, and its score, the lower the better: searches of other lengths can be
+        merged by it.
+        """
+        sweep, points = self.sweep, points_of(self.sweep.space)
         updates, status = sweep.updates.reshape(-1), sweep.status.reshape(-1)
-        known = SIGNS[self.mode] * sweep.validation[self.metric].reshape(
-            len(updates), -1
-        )
-        # The last evaluation that each member came to.
-        last = np.array([_last_finite(row) for row in known])
-        order = np.lexsort((last, -updates))
-        return [
-            {
-                "rank": rank,
-                "member": int(member),
-                self.metric: float(SIGNS[self.mode] * last[member]),
-                "updates": int(updates[member]),
-                "status": Status(status[member]).name.lower(),
-                **self.at_end(int(member)),
+        last, ended = self._last(), medians(self.scores, points)
+        scores = np.where(np.isfinite(ended), ended, medians(last, points))
+        rows = []
+        for point, score in enumerate(scores):
+            members = np.flatnonzero(points == point)
+            best = int(members[np.lexsort((last[members], -updates[members]))[0]])
+            failed = not np.isfinite(ended[point])
+            row = {
+                "rank": 0,
+                "member": best,
+                self.metric: float(SIGNS[self.mode] * score),
+                "updates": int(updates[best]),
+                "status": Status(status[best]).name.lower(),
+                **self.at_end(best),
             }
-            for rank, member in enumerate(order[:count], 1)
-        ]
+            rows.append(((failed, -updates[best] / sweep.steps, float(score)), row))
+        return sorted(rows, key=lambda row: row[0])
+
+    def _last(self) -> np.ndarray:
+        """`[members]`: the last evaluation that each came to, the lower the better."""
+        known = self.sweep.validation.get(self.metric)
+        if known is None:  # stopped before there was one
+            return np.full(self.sweep.space.size, np.inf)
+        rows = SIGNS[self.mode] * known.reshape(self.sweep.space.size, -1)
+        return np.array([_last_finite(row) for row in rows])
 
 
 def _last_finite(row: np.ndarray) -> float:

@@ -105,6 +105,48 @@ def test_points_are_compared_by_the_median_over_their_seeds():
     # All seeds of a point go on, or none.
     assert ended.all(axis=1).tolist() == ended.any(axis=1).tolist()
     assert np.flatnonzero(ended.all(axis=1)).tolist() == [order[0]]
+    # It is the point that is best, at its median, not its luckiest seed.
+    assert found.best() == {"rate": pytest.approx(0.3 * order[0])}
+    assert found.best_score == pytest.approx(np.median(losses[order[0]]))
+    board = found.leaderboard()
+    assert [row["rank"] for row in board] == [1, 2, 3, 4]
+    assert [row["rate"] for row in board] == pytest.approx([0.3 * p for p in order])
+    assert [row["loss"] for row in board] == pytest.approx(
+        np.sort(np.median(losses, axis=1))
+    )
+
+
+def test_a_point_whose_seeds_fail_is_no_point_to_take():
+    """Those of its seeds that end are better than any other member."""
+
+    def step(state, hp, batch, key):
+        fails = (hp["rate"] < 0.2) & (state["luck"] < 0.7)
+        rate = jnp.where(fails, jnp.nan, state["rate"])
+        return state | {"rate": rate}, {"loss": rate}
+
+    brittle = oc.Trainable(
+        lambda key, hp: {"rate": hp["rate"], "luck": jax.random.uniform(key)},
+        step,
+        lambda state, batch: {"loss": state["rate"]},
+    )
+    space = oc.sweep.grid(rate=[0.1, 0.3, 0.5], seed=range(9))
+    found = oc.search.over_static(
+        {"only": [1]},
+        lambda only: brittle,
+        space,
+        ONE,
+        10,
+        key=KEY,
+        validation=ONE,
+        batch_size=2,
+    )
+    ended = (found.at().sweep.updates == 10).sum(axis=1)
+    assert 1 <= ended[0] <= 4
+    assert ended[1:].tolist() == [9, 9]
+    assert found.best() == {"only": 1, "rate": pytest.approx(0.3)}
+    assert [row["rate"] for row in found.leaderboard()] == pytest.approx(
+        [0.3, 0.5, 0.1]
+    )
 
 
 def test_a_halving_compiles_one_program():
