@@ -99,3 +99,7 @@ from optax_cycles.sweep.problem import problem_from_loss as problem_from_loss
 from optax_cycles.sweep.trainable import Trainable as Trainable
 from optax_cycles.sweep.trainable import TrainState as TrainState
 from optax_cycles.sweep.trainable import trainable as trainable
+from optax_cycles.tuning import Evidence as Evidence
+from optax_cycles.tuning import Recipe as Recipe
+from optax_cycles.tuning import TuneProgress as TuneProgress
+from optax_cycles.tuning import tune as tune

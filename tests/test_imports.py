@@ -24,8 +24,8 @@ STANDS_ON = {
     "problems": {"adapters"},
     "range_test": {"schedules", "sweep"},
     "search": {"schedules", "sweep"},
-    "tune": {"range_test", "search", "policies", "hyperparams", "optimizers"},
-    "plot": {"tune"},
+    "tuning": {"range_test", "search", "policies", "hyperparams", "optimizers"},
+    "plot": {"tuning"},
     # What a user gets; the command line is written with it.
     "_public": {"plot", "problems"},
     "__init__": {"_public"},

@@ -1,0 +1,79 @@
+"""A recipe's optimizer as Python that a user can paste."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from optax_cycles.tuning.candidate import (
+    BASE,
+    CYCLES,
+    DECAYING,
+    PERIODS,
+    WARMUP,
+    share_of,
+)
+from optax_cycles.tuning.family import DECAY, RATE
+
+if TYPE_CHECKING:
+    from optax_cycles.tuning.recipe import Recipe
+
+
+def python_of(recipe: Recipe) -> str:
+    """See `Recipe.to_python`."""
+    family = recipe.family
+    imports = [f"import {family.imported}"] if family.imported else []
+    constants: dict[str, Any] = {}
+    if family.has_multiplier:
+        constants[RATE] = recipe.learning_rate
+    if recipe.weight_decay is not None:
+        constants[DECAY] = recipe.weight_decay
+    given = "".join(f", {name}={value!r}" for name, value in constants.items())
+    lines = [
+        *imports,
+        "import optax_cycles as oc",
+        "",
+        *_policy(recipe),
+        f"optimizer = oc.inject({family.written}, policy{given})",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _policy(recipe: Recipe) -> list[str]:
+    """Lines that make `policy`."""
+    family, steps = recipe.family, recipe.steps
+    peak = 1.0 if family.has_multiplier else recipe.learning_rate
+    names = ""
+    if family.scheduled != RATE:
+        names += f', learning_rate_name="{family.scheduled}"'
+    if family.momentum_name not in (None, "momentum"):
+        names += f', momentum_name="{family.momentum_name}"'
+    against = f"momentum={recipe.momentum!r}{names}"
+    if recipe.schedule == "one_cycle":
+        return [f"policy = oc.one_cycle_policy({steps}, {peak!r}, {against})"]
+    if recipe.schedule == "cyclical":
+        size = share_of(steps, 1 / (2 * CYCLES))
+        ends = f"{peak / BASE!r}, {peak!r}, {size}"
+        mode = 'mode="triangular2"'
+        return [f"policy = oc.cyclical_policy({ends}, {mode}, {against})"]
+    values = {family.scheduled: _rate(recipe, peak)}
+    if recipe.momentum is not None:
+        values[str(family.momentum_name)] = repr(recipe.momentum)
+    return [
+        "policy = {",
+        *(f'    "{name}": {value},' for name, value in values.items()),
+        "}",
+    ]
+
+
+def _rate(recipe: Recipe, peak: float) -> str:
+    steps = recipe.steps
+    if recipe.schedule == "cosine":
+        return f"oc.warm_restarts({steps}, {peak!r})"
+    if recipe.schedule == "warm_restarts":
+        first = share_of(steps, 1 / PERIODS)
+        return f"oc.warm_restarts({first}, {peak!r}, period_mult=2)"
+    if recipe.schedule == "warmup_stable_decay":
+        warmup, decay = share_of(steps, WARMUP), share_of(steps, DECAYING)
+        stable = steps - warmup - decay
+        return f"oc.warmup_stable_decay({peak!r}, {warmup}, {stable}, {decay})"
+    return repr(peak)

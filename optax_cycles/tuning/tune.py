@@ -1,0 +1,200 @@
+"""`tune`: the checklist of a disciplined approach, in one call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optax
+
+from optax_cycles import _checks
+from optax_cycles._typing import Batch, Key, PyTree
+from optax_cycles.range_test import RangeSuggestion
+from optax_cycles.sweep.problem import Problem
+from optax_cycles.sweep.trainable import trainable
+from optax_cycles.tuning import steps as parts
+from optax_cycles.tuning.arguments import (
+    batch_sizes,
+    check_decays,
+    check_ends,
+    check_momenta,
+    check_options,
+    check_validated,
+    check_whole,
+)
+from optax_cycles.tuning.budget import Budget
+from optax_cycles.tuning.candidate import program
+from optax_cycles.tuning.family import family_of
+from optax_cycles.tuning.recipe import Recipe
+from optax_cycles.tuning.work import SIGNS, TuneProgress, Work
+
+# How much a whole training forgets of where it started, by decay alone.
+FORGOTTEN = (0.01, 0.1, 1.0, 10.0)
+SHARES = {
+    "batch size": 0.15,
+    "learning rate": 0.2,
+    "momentum and decay": 0.4,
+    "schedule": 0.2,
+    "final": 0.2,
+}
+DEFAULT_TRAININGS = 120
+FEWEST_TRAININGS = 12
+
+
+def tune(
+    problem: Problem,
+    data: PyTree,
+    *,
+    validation: Batch,
+    key: Key,
+    optimizer: str | Callable[..., optax.GradientTransformation] = "sgdw",
+    steps: int = 300,
+    budget: int | str | None = None,
+    batch_size: int | Sequence[int] | None = None,
+    rates: tuple[float, float] = (1e-5, 10.0),
+    momenta: Sequence[float | tuple[float, float]] | None = None,
+    weight_decays: Sequence[float] | None = None,
+    metric: str = "loss",
+    mode: str = "min",
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: Callable[[TuneProgress], None] | None = None,
+    **options: Any,
+) -> Recipe:
+    """From a model and its data to settings that work.
+
+    Walks the checklist of Smith's disciplined approach: the batch size, where it may
+    change; the learning rate, by a parallel range test; rate, momentum and weight decay
+    together, because they regularise together; 1cycle against other schedules; and a
+    final training of the best few with fresh seeds, which decide. All of it is one
+    compiled program: schedules, their lengths and all numbers are data.
+
+    Args:
+      problem: the model and its loss.
+      data: as for `oc.sweep.run`.
+      validation: one batch to compare on.
+      key: the key of all randomness.
+      optimizer: `"sgdw"`, `"adamw"`, `"sgd"`, `"adam"`, `"rmsprop"` or `"lion"`; or a
+        factory that takes `learning_rate` and, to have them tuned, `momentum` or `b1`,
+        `weight_decay`, and `multiplier` for the schedule.
+      steps: updates of the training that the recipe is for.
+      budget: what may be spent on tuning: updates of all members together, or a time
+        such as `"90s"` or `"5min"`; by default 120 trainings of `steps`. It is kept to
+        within a tenth.
+      batch_size: examples in each update, 32 by default; several to choose from, at
+        equal numbers of examples, where `steps` counts updates of the first.
+      rates: the least and the largest learning rate that are tried.
+      momenta: constants, and pairs (low, high) that move against the rate; by default
+        0.9, 0.95, 0.97, 0.99 and (0.85, 0.95).
+      weight_decays: by default 0, and one significant figure for each of four powers of
+        ten.
+      metric: the validation metric to compare.
+      mode: whether its `"min"` or its `"max"` is best.
+      checkpoint: a folder from which the same call goes on after a kill.
+      progress: called with a `TuneProgress` after each segment.
+      **options: further arguments of `oc.sweep.run` (`placement`, `mesh`, ...).
+
+    Returns:
+      A `Recipe`.
+
+    Raises:
+      TypeError, ValueError: for arguments that make no sense, a budget that is too
+        small (the message says what is needed), and a hyperparameter to be tuned that
+        the optimizer does not take.
+      NoSuggestionError: if no rate trains; its attribute `test` is the range test.
+      Interrupted, SweepError: as `oc.sweep.run`; `result` is the best recipe so far,
+        `complete=False`, or None before there was one.
+
+    L. Smith, "A disciplined approach to neural network hyper-parameters: part 1"
+    (2018), section 5.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp, numpy as np, optax_cycles as oc
+      >>> problem = oc.problem_from_loss(
+      ...     lambda key: jnp.ones(2),
+      ...     lambda p, batch, key: jnp.mean((batch @ (p - 2.0)) ** 2),
+      ... )
+      >>> data = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+      >>> recipe = oc.tune(
+      ...     problem, data, validation=data[:16], key=jax.random.key(0), steps=40
+      ... )
+      >>> optimizer = recipe.optimizer()
+      >>> recipe.complete, len(recipe.evidence)
+      (True, 4)
+    """
+    name = "tune"
+    family = family_of(name, optimizer)
+    low, high = check_ends(name, rates)
+    tried_momenta = check_momenta(name, family, momenta)
+    tried_decays = check_decays(name, family, weight_decays)
+    sizes = batch_sizes(name, batch_size, data)
+    work = Work(
+        family=family,
+        trainable=trainable(problem, partial(program, family)),
+        data=data,
+        validation=check_validated(name, validation),
+        steps=check_whole(name, "steps", steps),
+        metric=metric,
+        mode=mode,
+        key=key,
+        budget=Budget(name, DEFAULT_TRAININGS * steps if budget is None else budget),
+        options={
+            **check_options(name, options),
+            **({"batch_size": sizes[0]} if sizes else {}),
+        },
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        progress=progress,
+    )
+    _checks.choice(name, "mode", mode, SIGNS)
+    left = Shares(work, SHARES if len(sizes) > 1 else dict(list(SHARES.items())[1:]))
+    if len(sizes) > 1:
+        parts.batch_size(work, left.of("batch size"), sizes, low, high)
+    found = parts.learning_rate(work, left.of("learning rate"), low, high)
+    decays = _usual_decays(work, found) if tried_decays is None else tried_decays
+    updates = left.of("momentum and decay")
+    ranked = parts.momentum_and_decay(work, updates, found, tried_momenta, decays)
+    pool = parts.schedules(work, left.of("schedule"), ranked)
+    parts.final(work, pool)
+    return work.recipe(complete=True)
+
+
+class Shares:
+    """What each step may spend: its share of what is left for it and all after it."""
+
+    def __init__(self, work: Work, shares: Mapping[str, float]) -> None:
+        """Check that what there is pays for a first step.
+
+        Raises:
+          ValueError: if it does not; the message says what is needed.
+        """
+        self.work, self.shares = work, dict(shares)
+        if work.budget.in_seconds:
+            parts.probe(work)
+        needed = FEWEST_TRAININGS * work.steps
+        if work.budget.left < needed:
+            asked = work.budget.asked
+            reach = (
+                ""
+                if not work.budget.in_seconds
+                else (f", which pays for {work.budget.left} updates here")
+            )
+            expected = f"enough for {needed} updates, {FEWEST_TRAININGS} trainings"
+            _checks.fail("tune", "budget", expected, f"{asked}{reach}")
+
+    def of(self, step: str) -> int:
+        """Updates for the next step."""
+        share = self.shares[step] / sum(self.shares.values())
+        del self.shares[step]
+        return int(share * self.work.budget.left)
+
+
+def _usual_decays(work: Work, rates: RangeSuggestion) -> Sequence[float | None]:
+    """0, and what forgets little to much of the parameters in a training.
+
+    Decay takes the share `weight_decay` of the parameters at each update, times the
+    multiplier of the schedule; or times the learning rate where there is none.
+    """
+    times = 1.0 if work.family.has_multiplier else rates.best
+    return [0.0, *(parts.figures(f / (times * work.steps), 1) for f in FORGOTTEN)]

@@ -1,0 +1,222 @@
+"""What the steps of tuning share: training candidates, and what that has cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from optax_cycles._typing import Batch, Key, PyTree
+from optax_cycles.sweep.loop import Interrupted, SweepError, run
+from optax_cycles.sweep.result import SweepResult, versions
+from optax_cycles.sweep.space import Space, with_seeds
+from optax_cycles.sweep.trainable import Trainable
+from optax_cycles.sweep.training import Progress
+from optax_cycles.tuning.budget import Budget
+from optax_cycles.tuning.candidate import Candidate, columns
+from optax_cycles.tuning.family import Family
+from optax_cycles.tuning.recipe import Evidence, Recipe, recipe_of
+
+SIGNS = {"min": 1.0, "max": -1.0}
+# No step's seeds are another's, so that luck is not chosen twice.
+SEEDS_OF_A_STEP = 1000
+
+
+class TuneProgress(NamedTuple):
+    """How far tuning has come, in updates summed over all members.
+
+    Attributes:
+      step: what is being tuned.
+      done: updates made.
+      total: updates in all, as far as the budget says by now.
+    """
+
+    step: str
+    done: int
+    total: int
+
+
+class Scored(NamedTuple):
+    """A candidate that was trained.
+
+    Attributes:
+      candidate: the setting.
+      scores: `[seeds]`, the lower the better; +inf where it diverged.
+    """
+
+    candidate: Candidate
+    scores: np.ndarray
+
+    @property
+    def score(self) -> float:
+        """The median over the seeds."""
+        return float(np.median(self.scores))
+
+
+@dataclasses.dataclass
+class Work:
+    """All that the steps share.
+
+    Attributes:
+      family: the optimizer.
+      trainable: the program that trains any candidate.
+      data: what is trained on.
+      validation: what is compared on.
+      steps: updates of a training with the recipe.
+      metric: the validation metric that is compared.
+      mode: whether its `"min"` or its `"max"` is best.
+      key: of all randomness.
+      budget: what may be spent.
+      options: of `oc.sweep.run`.
+      checkpoint: a folder with a checkpoint of each sweep, or None.
+      progress: told of every segment.
+      evidence: what each step learned.
+      best: the best candidate so far.
+    """
+
+    family: Family
+    trainable: Trainable
+    data: PyTree
+    validation: Batch
+    steps: int
+    metric: str
+    mode: str
+    key: Key
+    budget: Budget
+    options: dict[str, Any]
+    checkpoint: Path | None
+    progress: Callable[[TuneProgress], None] | None
+    evidence: list[Evidence] = dataclasses.field(default_factory=list)
+    best: Candidate | None = None
+    scores: tuple[float, ...] = ()
+    diagnosis: dict[str, Any] | None = None
+    sweeps: int = 0
+
+    @property
+    def short(self) -> int:
+        """Updates of a short training: a quarter, but 50 at least where there are."""
+        return max(-(-self.steps // 4), min(self.steps, 50))
+
+    def batch_size(self, size: int, first: int, steps: int) -> None:
+        """Take batches of another size, and as many of them as `steps` of the first."""
+        self.options["batch_size"] = size
+        self.budget.weight = size / first
+        self.steps = max(round(steps * first / size), 1)
+
+    def train(
+        self,
+        step: str,
+        candidates: Sequence[Candidate],
+        seeds: int,
+        *,
+        length: int | None = None,
+        horizons: Sequence[int] = (),
+    ) -> tuple[list[Scored], SweepResult]:
+        """Train candidates over their whole schedules; best first."""
+        length = self.steps if length is None else length
+        with self.sweeping(step) as given:
+            space = Space((columns(candidates, length),))
+            sweep = run(
+                self.trainable,
+                with_seeds("tune", space, given.pop("first_seed") + np.arange(seeds)),
+                self.data,
+                length,
+                validation=self.validation,
+                horizons=sorted({*horizons, length}),
+                **given,
+            )
+        self.count(sweep)
+        losses = sweep.score(self.metric, mode=self.mode) * SIGNS[self.mode]
+        # Who diverged in its last segment may have a finite number all the same.
+        losses = np.where(sweep.updates == length, losses, np.inf)
+        scored = [Scored(c, row) for c, row in zip(candidates, losses, strict=True)]
+        return sorted(scored, key=lambda one: one.score), sweep
+
+    @contextmanager
+    def sweeping(self, step: str) -> Iterator[dict[str, Any]]:
+        """Arguments of the next sweep; what stops it has the recipe so far."""
+        before, self.sweeps = self.budget.spent, self.sweeps + 1
+
+        def moved(now: Progress) -> None:
+            if self.progress is not None:
+                done = before + round(now.done * self.budget.weight)
+                total = max(self.budget.total, done)
+                self.progress(TuneProgress(step, done, total))
+
+        checkpoint = {}
+        if self.checkpoint is not None:
+            checkpoint["checkpoint"] = self.checkpoint / f"sweep-{self.sweeps}"
+        try:
+            yield {
+                **self.options,
+                **checkpoint,
+                "key": self.key,
+                "progress": moved,
+                "first_seed": SEEDS_OF_A_STEP * self.sweeps,
+            }
+        except (Interrupted, SweepError) as stop:
+            stop.result = self.recipe(complete=False) if self.best else None
+            raise
+
+    def count(self, sweep: SweepResult) -> None:
+        """Count what a sweep has cost."""
+        updates = int(sweep.updates.sum())
+        self.budget.measured(updates, sweep.seconds.get("advance", 0.0))
+
+    @contextmanager
+    def learning(self, step: str) -> Iterator[dict[str, Any]]:
+        """A step; its evidence is what the block puts into the dict that it gets."""
+        spent, began = self.budget.spent, time.monotonic()
+        found: dict[str, Any] = {}
+        yield found
+        self.evidence.append(
+            Evidence(
+                step,
+                found["learned"],
+                tuple(found["rows"]),
+                self.budget.spent - spent,
+                round(time.monotonic() - began, 3),
+                found.get("curves"),
+            )
+        )
+
+    def row(self, one: Scored, length: int) -> dict[str, Any]:
+        """What the evidence says of a candidate."""
+        scores = [self.told(score) for score in one.scores]
+        return {
+            **one.candidate.described(),
+            "length": length,
+            "score": self.told(one.score),
+            "scores": scores,
+        }
+
+    def told(self, score: float) -> float | None:
+        """A score in the metric's own sign; None for a failure."""
+        return float(SIGNS[self.mode] * score) if np.isfinite(score) else None
+
+    def recipe(self, *, complete: bool) -> Recipe:
+        """The best so far as a recipe."""
+        assert self.best is not None
+        return recipe_of(
+            self.best,
+            self.family,
+            steps=self.steps,
+            batch_size=self.options.get("batch_size"),
+            metric=self.metric,
+            mode=self.mode,
+            scores=self.scores,
+            diagnosis=self.diagnosis,
+            evidence=tuple(self.evidence),
+            budget={
+                "asked": self.budget.asked,
+                "updates": self.budget.spent,
+                "seconds": round(self.budget.seconds, 3),
+            },
+            versions=versions(),
+            complete=complete,
+        )
