@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from optax_cycles.schedules import piecewise_constant
 from optax_cycles.search.points import medians, points_of
 from optax_cycles.sweep.members import Status
 from optax_cycles.sweep.result import SweepResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SIGNS = {"min": 1.0, "max": -1.0}
 
@@ -203,6 +207,47 @@ class SearchResult:
             return np.full(self.sweep.space.size, np.inf)
         rows = SIGNS[self.mode] * known.reshape(self.sweep.space.size, -1)
         return np.array([_last_finite(row) for row in rows])
+
+    def plot(
+        self, ax: Axes | None = None, *, kind: str | None = None, **options: Any
+    ) -> Axes | Figure:
+        """Draw the search.
+
+        Kinds:
+
+        - `"leaderboard"`: the best points as dots on an axis of their scores, with the
+          range over seeds, beside their hyperparameters.
+        - `"parallel"`: every point as a line over an axis for each hyperparameter, to
+          its score.
+        - `"rungs"`: scores over updates, to where each point was dropped, where members
+          only go on or not.
+        - `"lineage"`: hyperparameters and scores over updates, and who copied whom.
+
+        Args:
+          ax: matplotlib axes to draw on; by default a figure of its own, in which a
+            lineage has a panel for each hyperparameter, and one for the score.
+          kind: see above; by default the rungs of a halving or Hyperband, the lineage
+            of a population, and parallel coordinates of others.
+          **options: `count` of the points of a leaderboard, 10 by default or None for
+            all; `name` of the one hyperparameter of a lineage, with `ax` the first by
+            default.
+
+        Returns:
+          `ax`, or the figure.
+
+        Raises:
+          ValueError: if there is no such kind, or nothing that it could show.
+          TypeError: for options that the kind doesn't take.
+        """
+        from optax_cycles.search.drawing import drawn_search  # imports this
+
+        return drawn_search(self, ax, kind, **options)
+
+    def _repr_html_(self) -> str:
+        """A small table for notebooks: method, cost, the best, and who follows it."""
+        from optax_cycles.search.tables import search_table  # imports this
+
+        return search_table(self)
 
 
 def _last_finite(row: np.ndarray) -> float:
