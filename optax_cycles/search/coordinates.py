@@ -9,7 +9,7 @@ import numpy as np
 
 from optax_cycles._extras import require
 from optax_cycles._figures import GREY, RED, SKY, described, label_of, scale_of
-from optax_cycles.search.figures import SMALL, note_nothing
+from optax_cycles.search.figures import SMALL, name_few_decades, note_nothing
 from optax_cycles.search.outcomes import Outcomes, limits_by, outcomes, scale_by
 from optax_cycles.search.result import SearchResult
 
@@ -105,6 +105,8 @@ def _axis_of(
     if low == high:
         room = 0.1 * abs(low) or 0.5
         low, high = low - room, high + room
+    if metric:
+        name_few_decades(twin.yaxis, low, high)
     onto = twin.yaxis.get_transform().transform
     ends = onto(np.array([low, high]))
     # The host's heights are shares, which leave a little room at both ends.
@@ -176,6 +178,10 @@ def _draw_faint(axes: Axes, known: Outcomes, heights: np.ndarray) -> None:
         if group.any():
             more: Any = {"linewidth": 0.8, "label": f"{label} ({group.sum()})", **style}
             _lines(axes, heights[group], **more)
+            last = heights[group, -1]
+            ends: Any = {"marker": "o", "markersize": 2.5, "linestyle": "none"}
+            place = np.full(len(last), heights.shape[1] - 1)
+            axes.plot(place, last, color=style["color"], alpha=style["alpha"], **ends)
 
 
 def _colours(
@@ -217,4 +223,7 @@ def _note(axes: Axes, known: Outcomes) -> None:
         axes.set_xlabel(f"all: {described(known.constants)}", fontsize=8, color=GREY)
     columns = min(len(known.varying) + 1, 5)
     place: Any = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
-    axes.legend(fontsize=SMALL, ncols=columns, frameon=False, **place)
+    legend = axes.legend(fontsize=SMALL, ncols=columns, frameon=False, **place)
+    for handle in legend.legend_handles:
+        if handle is not None:
+            handle.set_alpha(1.0)  # faint lines are too short to see there

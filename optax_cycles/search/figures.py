@@ -16,10 +16,9 @@ from optax_cycles._figures import (
     finish,
     label_of,
     over_seeds,
-    over_seeds_of,
     scale_of,
 )
-from optax_cycles.search.outcomes import Outcomes, limits_by, outcomes
+from optax_cycles.search.outcomes import Outcomes, curves, limits_by, outcomes
 from optax_cycles.search.result import SearchResult
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 SMALL = 7
 # Points between columns.
 GAP = 8.0
+# Powers of ten alone would be few ticks on an axis over less than this factor.
+DECADES = 200.0
 NOTHING = "no finite {} to draw"
 
 
@@ -42,6 +43,7 @@ def scale_scores(axis: Any, values: np.ndarray, limits: tuple[float, float]) -> 
     low, high = limits
     scale = scale_of(np.array([low, high]))
     getattr(axis.axes, f"set_{axis.axis_name}scale")(scale)
+    name_few_decades(axis, low, high)
     if scale == "log":
         room = (high / low) ** 0.06
         low, high = low / room, high * room
@@ -53,6 +55,15 @@ def scale_scores(axis: Any, values: np.ndarray, limits: tuple[float, float]) -> 
         text = f"far worse, not shown: {beyond}"
         style: Any = {"fontsize": SMALL, "color": GREY, "ha": "right", "va": "top"}
         axis.axes.text(0.99, 0.98, text, transform=axis.axes.transAxes, **style)
+
+
+def name_few_decades(axis: Any, low: float, high: float) -> None:
+    """Ticks at 1, 2 and 5 times powers of ten on a short logarithmic axis."""
+    if axis.get_scale() == "log" and high < DECADES * low:
+        ticker = require("matplotlib.ticker", "sweep", "plot")
+        axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def legend_beside(axes: Axes) -> None:
@@ -115,7 +126,8 @@ def best_points(known: Outcomes, *, count: int | None = 10) -> np.ndarray:
 def _title(found: SearchResult, known: Outcomes) -> str:
     points, seeds = known.members.shape
     over = f", {seeds} seeds each" if seeds > 1 else ""
-    return f"{label_of(found.method)}: {points} points{over}"
+    word = "point" if points == 1 else "points"
+    return f"{label_of(found.method)}: {points} {word}{over}"
 
 
 def _draw_dots(axes: Axes, known: Outcomes, shown: np.ndarray) -> None:
@@ -133,8 +145,9 @@ def _draw_dots(axes: Axes, known: Outcomes, shown: np.ndarray) -> None:
             label="range over seeds",
         )
     style: Any = {"linestyle": "none", "marker": "o", "markersize": 6, "color": BLUE}
-    axes.plot(medians[ended], rows[ended], label="trained to the end", **style)
-    if not ended.all():
+    if ended.any():
+        axes.plot(medians[ended], rows[ended], label="trained to the end", **style)
+    if np.isfinite(medians[~ended]).any():
         hollow: Any = style | {"markerfacecolor": "white"}
         axes.plot(medians[~ended], rows[~ended], label="stopped before", **hollow)
     star: Any = style | {"marker": "*", "markersize": 13, "color": RED}
@@ -199,16 +212,16 @@ def plot_rungs(found: SearchResult, axes: Axes) -> None:
     """
     known = outcomes(found)
     horizons = found.sweep.horizons
-    curves = over_seeds_of(known.history)
+    lines = curves(known)
     axes.set(xlabel="updates", ylabel=label_of(f"validation {found.metric}"))
     if known.best is None:
         note_nothing(axes, found.metric)
         axes.set_xlim(0, found.sweep.steps)
     else:
-        _draw_groups(axes, known, horizons, curves)
-        _draw_best(axes, known, horizons, curves)
+        _draw_groups(axes, known, horizons, lines)
+        _draw_best(axes, known, horizons, lines)
         scale_scores(
-            axes.yaxis, curves[np.isfinite(curves)], limits_by(curves, found.mode)
+            axes.yaxis, lines[np.isfinite(lines)], limits_by(lines, found.mode)
         )
         legend_beside(axes)
     _scale_updates(axes, found)
@@ -218,7 +231,7 @@ def plot_rungs(found: SearchResult, axes: Axes) -> None:
 
 
 def _draw_groups(
-    axes: Axes, known: Outcomes, horizons: np.ndarray, curves: np.ndarray
+    axes: Axes, known: Outcomes, horizons: np.ndarray, lines: np.ndarray
 ) -> None:
     """A line for each point; those that came equally far look alike."""
     left = ~known.ended & ~known.diverged & ~known.dropped
@@ -227,32 +240,34 @@ def _draw_groups(
         ("not finished", left, {"color": SKY, "linewidth": 1.2}),
         ("diverged", known.diverged & ~known.ended, {"color": RED, "linestyle": ":"}),
     ):
-        _draw_group(axes, horizons, curves[group], label, {"zorder": 3, **style})
+        _draw_group(axes, horizons, lines[group], label, {"zorder": 3, **style})
     ends = np.unique(known.updates[known.dropped])
     for shade, end in zip(np.linspace(0.78, 0.45, len(ends)), ends, strict=True):
         group = known.dropped & (known.updates == end)
         style = {"color": (shade,) * 3, "linewidth": 0.8, "linestyle": (0, (4, 1.2))}
-        _draw_group(axes, horizons, curves[group], f"dropped at {end}", style)
+        _draw_group(axes, horizons, lines[group], f"dropped at {end}", style)
 
 
 def _draw_group(
-    axes: Axes, horizons: np.ndarray, curves: np.ndarray, label: str, style: Any
+    axes: Axes, horizons: np.ndarray, lines: np.ndarray, label: str, style: Any
 ) -> None:
-    more = f"{label} ({len(curves)})"
-    for curve in curves:
+    more = f"{label} ({len(lines)})"
+    for curve in lines:
         finite = np.flatnonzero(np.isfinite(curve))
         # The mark where a line ends is all that there is of one evaluation.
         end: Any = {"marker": "o", "markersize": 2.5, "markevery": [len(finite) - 1]}
         if len(finite):
             axes.plot(horizons[finite], curve[finite], label=more, **end, **style)
             more = "_"  # one entry of the legend for all of them
+    if len(lines) and more != "_":  # nothing is known of any
+        axes.plot([], [], label=more, **style)
 
 
 def _draw_best(
-    axes: Axes, known: Outcomes, horizons: np.ndarray, curves: np.ndarray
+    axes: Axes, known: Outcomes, horizons: np.ndarray, lines: np.ndarray
 ) -> None:
     assert known.best is not None
-    curve, seeds = curves[known.best], known.history[known.best]
+    curve, seeds = lines[known.best], known.history[known.best]
     finite = np.isfinite(curve)
     word = "best" if known.ended[known.best] else "best so far"
     style: Any = {"color": RED, "zorder": 4}

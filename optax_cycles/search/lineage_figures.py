@@ -10,7 +10,7 @@ import numpy as np
 from optax_cycles._extras import require
 from optax_cycles._figures import BLUE, GREY, RED, finish, label_of
 from optax_cycles.search.figures import SMALL, note_nothing, scale_scores
-from optax_cycles.search.outcomes import limits_by, outcomes, scale_by
+from optax_cycles.search.outcomes import history_of, limits_by, outcomes, scale_by
 from optax_cycles.search.result import SearchResult
 from optax_cycles.sweep.lineage import Lineage
 
@@ -52,8 +52,9 @@ def plot_lineage(found: SearchResult, axes: Axes, name: str) -> None:
         ]
         (own if parent == m else copied).append(joint)
     _draw_members(axes, [*level, *own], copied)
-    if (best := outcomes(found).best) is not None:
-        _draw_line(axes, found, best, name)
+    known = outcomes(found)
+    if known.best is not None:
+        _draw_line(axes, found, int(known.leaders[known.best]), name)
     # Drawn from a distribution; later ones are where the population has moved to.
     scale = scale_by(values[:, 0])
     more = {"linthresh": values[values > 0].min()} if scale == "symlog" else {}
@@ -129,7 +130,7 @@ def plot_scores(found: SearchResult, axes: Axes) -> None:
     if known.best is None:
         note_nothing(axes, found.metric)
         return
-    curves = known.history[:, 0]
+    curves = history_of(found)
     own: list[Any] = []
     copied: list[Any] = []
     for at in range(len(horizons) - 1):
@@ -139,7 +140,7 @@ def plot_scores(found: SearchResult, axes: Axes) -> None:
                 segment = [(horizons[at], ends[0]), (horizons[at + 1], ends[1])]
                 (own if parent == member else copied).append(segment)
     _draw_members(axes, own, copied)
-    line = lineage.ancestors(known.best)
+    line = lineage.ancestors(int(known.leaders[known.best]))
     # An evaluation is made before the verdict, so it is of the stretch that ends there.
     holders = line[np.searchsorted(lineage.steps, horizons)]
     best = curves[holders, np.arange(len(horizons))]

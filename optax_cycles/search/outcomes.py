@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from optax_cycles._figures import WIDE, over_seeds
-from optax_cycles.search.halving import points_of
+from optax_cycles._figures import WIDE
+from optax_cycles.search.points import medians, points_of
 from optax_cycles.search.result import SIGNS, SearchResult
 from optax_cycles.sweep.members import Status
 
 # What is this many times as far from the best as three quarters are is not drawn.
-FAR = 4.0
+FAR = 2.0
 
 
 class Outcomes(NamedTuple):
@@ -20,10 +20,13 @@ class Outcomes(NamedTuple):
 
     Attributes:
       members: int `[points, seeds]`, places along the flattened axes.
+      leaders: int `[points]`, the best seed of each, in the same places.
       hparams: dict from hyperparameter to `[points]`, with which each ended.
       history: `[points, seeds, horizons]`, the metric at each horizon.
       last: `[points, seeds]`, the last that is known of the metric, NaN if nothing.
-      updates: int `[points]`, updates made by most of a point's seeds.
+      medians: `[points]`, the score of each: the median over its seeds, of which
+        those that failed count as the worst; NaN where those are most.
+      updates: int `[points]`, updates made by the best seed.
       ended: bool `[points]`, whether the median over its seeds is of the last update.
       diverged: bool `[points]`, whether most of its seeds did.
       dropped: bool `[points]`, whether most of its seeds were.
@@ -31,19 +34,16 @@ class Outcomes(NamedTuple):
     """
 
     members: np.ndarray
+    leaders: np.ndarray
     hparams: dict[str, np.ndarray]
     history: np.ndarray
     last: np.ndarray
+    medians: np.ndarray
     updates: np.ndarray
     ended: np.ndarray
     diverged: np.ndarray
     dropped: np.ndarray
     order: np.ndarray
-
-    @property
-    def medians(self) -> np.ndarray:
-        """`[points]`: the median over seeds of what is known last."""
-        return over_seeds(np.nanmedian, self.last)
 
     @property
     def best(self) -> int | None:
@@ -69,27 +69,35 @@ def outcomes(found: SearchResult) -> Outcomes:
     sweep = found.sweep
     points = points_of(sweep.space)
     members = np.argsort(points, kind="stable").reshape(points.max() + 1, -1)
-    history = _history(found)[members]
-    last = _last(history)
-    made = np.median(sweep.updates.reshape(-1)[members], axis=1).astype(int)
+    rows = [row for _, row in found.ranked()]
+    leaders = np.array([row["member"] for row in rows])
+    order = points[leaders]
+    back = np.argsort(order)
     status = sweep.status.reshape(-1)[members]
-    # Seeds without a number at the end count as the worst, as in the search itself.
-    scores = np.median(found.scores[members], axis=1)
-    behind = SIGNS[found.mode] * over_seeds(np.nanmedian, last)
+    scores = np.array([row[found.metric] for row in rows])[back]
+    history = history_of(found)[members]
     return Outcomes(
         members=members,
-        hparams=_hparams(found, members[:, 0]),
+        leaders=leaders[back],
+        hparams=_hparams(found, leaders[back]),
         history=history,
-        last=last,
-        updates=made,
-        ended=np.isfinite(scores),
+        last=_last(history),
+        medians=np.where(np.isfinite(scores), scores, np.nan),
+        updates=np.array([row["updates"] for row in rows])[back],
+        ended=np.isfinite(medians(found.scores, points)),
         diverged=(status == Status.DIVERGED).mean(axis=1) > 0.5,
         dropped=(status == Status.DROPPED).mean(axis=1) > 0.5,
-        order=np.lexsort((behind, -made, scores)),  # NaN comes last
+        order=order,
     )
 
 
-def _history(found: SearchResult) -> np.ndarray:
+def curves(known: Outcomes) -> np.ndarray:
+    """`[points, horizons]`: medians over seeds, NaN where most have no number."""
+    found: np.ndarray = np.median(np.nan_to_num(known.history, nan=np.inf), axis=1)
+    return np.where(np.isfinite(found), found, np.nan)
+
+
+def history_of(found: SearchResult) -> np.ndarray:
     """`[members, horizons]`: the metric, NaN where it is not finite."""
     sweep = found.sweep
     if found.metric not in sweep.validation:  # stopped before there was one

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from optax_cycles import _checks
 from optax_cycles._typing import PyTree
 from optax_cycles.search.result import SIGNS, SearchResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -131,3 +135,22 @@ class StaticResult:
         for rank, row in enumerate(board, 1):
             row["rank"] = rank
         return board
+
+    def plot(self, ax: Axes | None = None) -> Axes | Figure:
+        """Draw the scores at each static point, a row each, and the best of each.
+
+        Args:
+          ax: matplotlib axes to draw on; by default a figure of its own.
+
+        Returns:
+          `ax`, or the figure.
+        """
+        from optax_cycles.search.static_figures import drawn_static  # imports this
+
+        return drawn_static(self, ax)
+
+    def _repr_html_(self) -> str:
+        """A small table for notebooks: static points, cost, and the best of all."""
+        from optax_cycles.search.tables import static_table  # imports this
+
+        return static_table(self)

@@ -10,9 +10,12 @@ import numpy as np
 
 from optax_cycles.search.outcomes import Outcomes, outcomes
 from optax_cycles.search.result import SearchResult
+from optax_cycles.search.static_result import StaticResult
 from optax_cycles.sweep.members import Status
 
 ROWS = 5
+# What says which of a point's members is meant.
+HIDDEN = ("member", "seed")
 
 
 def search_table(found: SearchResult) -> str:
@@ -30,6 +33,32 @@ def search_table(found: SearchResult) -> str:
     if known.best is None:
         return above
     return above + leaderboard_table(_board(found, known))
+
+
+def static_table(found: StaticResult) -> str:
+    """The static points, the cost, the best, and the five best of all searches."""
+    made = f"{len(found.results)} of {len(found.points)} searched"
+    rows = {name: _choices(found, name) for name in found.points[0]}
+    rows |= {"points": made, "cost": f"{found.updates} updates"}
+    if np.isfinite(found.scores).any():
+        named = ", ".join(f"{name} {_cell(v)}" for name, v in found.best().items())
+        rows["best"] = f"{named}: validation {found.metric} {found.best_score:.6g}"
+    board = found.leaderboard(ROWS)
+    above = table("StaticResult", rows)
+    if not any(np.isfinite(row[found.metric]) for row in board):
+        return above
+    # Spaces may differ from one static point to the next.
+    names = dict.fromkeys(name for row in board for name in row if name not in HIDDEN)
+    cells = [{n: _cell(row[n]) if n in row else "" for n in names} for row in board]
+    return above + leaderboard_table(cells)
+
+
+def _choices(found: StaticResult, name: str) -> str:
+    return ", ".join(dict.fromkeys(_cell(point[name]) for point in found.points))
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else f"{value}"
 
 
 def table(caption: str, rows: Mapping[str, str]) -> str:
@@ -87,7 +116,7 @@ def _board(found: SearchResult, known: Outcomes) -> list[dict[str, str]]:
     return [
         {
             "rank": f"{rank}",
-            found.metric: _score(known.last[point]),
+            found.metric: _score(known, point),
             "updates": f"{known.updates[point]}",
             **{n: f"{v[point].item():.4g}" for n, v in known.hparams.items()},
         }
@@ -95,11 +124,10 @@ def _board(found: SearchResult, known: Outcomes) -> list[dict[str, str]]:
     ]
 
 
-def _score(last: Any) -> str:
+def _score(known: Outcomes, point: int) -> str:
+    """The median over a point's seeds, with the range over those with a number."""
+    last, text = known.last[point], f"{known.medians[point]:.4g}"
     finite = last[np.isfinite(last)]
-    if not finite.size:
-        return "none"
-    text = f"{np.median(finite):.4g}"
-    return (
-        text if len(last) == 1 else f"{text} ({finite.min():.4g} to {finite.max():.4g})"
-    )
+    if len(last) == 1 or not finite.size:
+        return text
+    return f"{text} ({finite.min():.4g} to {finite.max():.4g})"
