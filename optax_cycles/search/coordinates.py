@@ -133,20 +133,29 @@ def _label(
         twin.set_yticks(different[kept], names)
         twin.set_yticks([], minor=True)
     elif any(beyond):
-        low, high = different[0], different[-1]
-        ends = {
-            low: "\u2264 " if beyond[0] else "",
-            high: "\u2265 " if beyond[1] else "",
-        }
-        inner = [t for t in twin.get_yticks() if low < t < high]
-        kept = _apart(np.interp([low, *inner, high], different, shares[places]))
-        ticks = np.array([low, *inner, high])[kept]
-        twin.set_yticks(ticks, [f"{ends.get(t, '')}{t:.3g}" for t in ticks])
-        twin.set_yticks([], minor=True)
+        _label_ends(twin, different, shares[places], beyond)
     style = require("matplotlib.patheffects", "sweep", "plot")
     twin.tick_params(axis="y", which="both", labelsize=SMALL, pad=2, length=3)
     for label in twin.get_yticklabels(which="both"):
         label.set_path_effects([style.withStroke(linewidth=2.5, foreground="white")])
+
+
+def _label_ends(
+    twin: Axes, values: np.ndarray, shares: np.ndarray, beyond: tuple[bool, bool]
+) -> None:
+    """Ticks at both ends, which say what lies beyond, and at round numbers between."""
+    low, high = values[0], values[-1]
+    round_ones = np.array([t for t in twin.get_yticks() if low < t < high])
+    heights = np.interp(round_ones, values, shares)
+    inner = round_ones[(heights > CLOSE) & (heights < 1 - CLOSE)]
+    ends = [
+        f"\u2264 {low:.3g}" if beyond[0] else f"{low:.3g}",
+        f"\u2265 {high:.3g}" if beyond[1] else f"{high:.3g}",
+    ]
+    twin.set_yticks(
+        [low, *inner, high], [ends[0], *(f"{tick:.3g}" for tick in inner), ends[1]]
+    )
+    twin.set_yticks([], minor=True)
 
 
 def _apart(shares: np.ndarray) -> np.ndarray:

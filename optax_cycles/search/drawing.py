@@ -59,12 +59,14 @@ def drawn_search(
 def default_kind(found: SearchResult) -> str:
     """What shows best how a search went."""
     kind = NATURAL.get(found.method, "parallel")
-    return "parallel" if lacks(found, kind) else kind
+    return next(one for one in (kind, "parallel", KINDS[0]) if not lacks(found, one))
 
 
 def lacks(found: SearchResult, kind: str) -> str:
     """Why a search has nothing that a kind could show; nothing if it has."""
     lineage = found.sweep.lineage
+    if kind == "parallel":
+        return "" if outcomes(found).hparams else "there is no hyperparameter"
     if kind in ("rungs", "lineage") and lineage is None:
         return "nobody was judged"
     return "members copy one another" if kind == "rungs" and _copied(found) else ""
@@ -98,11 +100,14 @@ def _drawn_lineage(
     if name is not None:
         _checks.choice("plot", "name", name, outcomes(found).hparams)
     if ax is not None:
-        plot_lineage(found, ax, names[0])
-        ax.legend(fontsize=7)
+        if names:
+            plot_lineage(found, ax, names[0])
+        else:
+            plot_scores(found, ax)
+        legend_above(ax)
         return ax
     figure = new_figure(6.4, 1.0 + 1.7 * (len(names) + 1))
-    panels = figure.subplots(len(names) + 1, 1, sharex=True)
+    panels = figure.subplots(len(names) + 1, 1, sharex=True, squeeze=False)[:, 0]
     for axes, one in zip(panels, names, strict=False):
         plot_lineage(found, axes, one)
     plot_scores(found, panels[-1])

@@ -54,14 +54,15 @@ def scale_scores(axis: Any, values: np.ndarray, limits: tuple[float, float]) -> 
     if beyond := int(((values < low) | (values > high)).sum()):
         text = f"far worse, not shown: {beyond}"
         style: Any = {"fontsize": SMALL, "color": GREY, "ha": "right", "va": "top"}
+        style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
         axis.axes.text(0.99, 0.98, text, transform=axis.axes.transAxes, **style)
 
 
 def name_few_decades(axis: Any, low: float, high: float) -> None:
-    """Ticks at 1, 2 and 5 times powers of ten on a short logarithmic axis."""
+    """Ticks at 1, 2, 3 and 5 times powers of ten on a short logarithmic axis."""
     if axis.get_scale() == "log" and high < DECADES * low:
         ticker = require("matplotlib.ticker", "sweep", "plot")
-        axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
         axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(ticker.NullFormatter())
 
@@ -106,7 +107,7 @@ def plot_leaderboard(
         word = "diverged" if known.diverged[shown[row]] else "not evaluated"
         place: Any = {"transform": axes.get_yaxis_transform(), "va": "center"}
         axes.text(0.02, row, word, color=RED, fontsize=SMALL, **place)
-    _write_columns(axes, _columns(known, shown))
+    _write_columns(axes, len(shown), _columns(known, shown))
     axes.set_title(_title(found, known), fontsize=10)
     finish(axes)
     axes.grid(False, axis="x")
@@ -147,9 +148,9 @@ def _draw_dots(axes: Axes, known: Outcomes, shown: np.ndarray) -> None:
     style: Any = {"linestyle": "none", "marker": "o", "markersize": 6, "color": BLUE}
     if ended.any():
         axes.plot(medians[ended], rows[ended], label="trained to the end", **style)
-    if np.isfinite(medians[~ended]).any():
+    if (stopped := ~ended & np.isfinite(medians)).any():
         hollow: Any = style | {"markerfacecolor": "white"}
-        axes.plot(medians[~ended], rows[~ended], label="stopped before", **hollow)
+        axes.plot(medians[stopped], rows[stopped], label="stopped before", **hollow)
     star: Any = style | {"marker": "*", "markersize": 13, "color": RED}
     word = "best" if ended[0] else "best so far"
     axes.plot(medians[:1], rows[:1], label=word, markeredgecolor="white", **star)
@@ -164,9 +165,8 @@ def _columns(known: Outcomes, shown: np.ndarray) -> dict[str, list[str]]:
     return columns
 
 
-def _write_columns(axes: Axes, columns: dict[str, list[str]]) -> None:
+def _write_columns(axes: Axes, count: int, columns: dict[str, list[str]]) -> None:
     """Cells to the left of the axes, under their names."""
-    count = max(len(cells) for cells in columns.values())
     axes.set_yticks(range(count), [f"{rank}" for rank in range(1, count + 1)])
     axes.tick_params(axis="y", length=0, labelsize=SMALL, pad=4)
     right = -4 - _width(str(count)) - 1.5 * GAP

@@ -160,4 +160,5 @@ def _parents_at(lineage: Lineage, step: int) -> np.ndarray:
 def legend_above(axes: Axes) -> None:
     """One row of what lines mean, above the axes."""
     place: Any = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "frameon": False}
-    axes.legend(fontsize=SMALL, ncols=4, **place)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=SMALL, ncols=4, **place)

@@ -12,7 +12,7 @@ from optax_cycles.search.result import SIGNS, SearchResult
 from optax_cycles.sweep.members import Status
 
 # What is this many times as far from the best as three quarters are is not drawn.
-FAR = 2.0
+FAR = 3.0
 
 
 class Outcomes(NamedTuple):

@@ -107,8 +107,9 @@ def _cost(found: SearchResult) -> str:
 
 
 def _described(found: SearchResult, known: Outcomes, point: int) -> str:
+    score = f"validation {found.metric} {known.medians[point]:.6g}"
     named = ", ".join(f"{n} {v[point].item():.6g}" for n, v in known.hparams.items())
-    return f"{named}: validation {found.metric} {known.medians[point]:.6g}"
+    return f"{named}: {score}" if named else score
 
 
 def _board(found: SearchResult, known: Outcomes) -> list[dict[str, str]]:
