@@ -32,6 +32,9 @@ from optax_cycles.sweep.saving import (
 from optax_cycles.sweep.streams import DataError, StreamBatches
 
 
+FEWEST_ORDERS = 8
+
+
 class TooLargeError(MemoryError):
     """Members don't fit into memory, and fewer at a time can't be tried."""
 
@@ -328,12 +331,16 @@ class Training:
         return lane
 
     def orders_of(self, chunk: int) -> np.ndarray:
-        """The orders of a chunk: as many for all, the last one repeated."""
+        """The orders of a chunk: as many for all, the last one repeated.
+
+        Some more than there are, so that sweeps of few seeds share one program.
+        """
         everyone = np.arange(self.record.space.size)
         if self.order == "seed":
             everyone = self.hparams.get("seed", np.zeros_like(everyone))
         orders = [np.unique(everyone[idents]) for idents in self.chunks]
-        missing = max(map(len, orders)) - len(orders[chunk])
+        count = max(*map(len, orders), min(FEWEST_ORDERS, self.at_once))
+        missing = count - len(orders[chunk])
         return np.pad(orders[chunk], (0, missing), "edge")
 
     def _read(self, lane: Lane, piece: Piece) -> Segment | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any
 
 from optax_cycles import _checks
 
 _UNITS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}
 # Seconds are kept back for compiling and for what lies between the sweeps.
 _KEPT = 0.95
+# Numbers that many numbers of seeds divide.
+_GROUPS = (2, 4, 6, 12, 24, 48)
 
 
 class Budget:
@@ -86,19 +87,31 @@ def _seconds(function: str, text: str) -> float:
     return seconds
 
 
-def split(updates: int, length: int, *, most: int, seeds: tuple[int, ...]) -> Any:
-    """How many points and seeds of a length a number of updates pays for.
+def group_of(trainings: int) -> int:
+    """Members that are trained at a time: about a tenth of what a budget pays for.
+
+    All populations are multiples of it, so that one compiled program trains them all.
+    """
+    fitting = [group for group in _GROUPS if group * 8 <= trainings]
+    return max(fitting, default=_GROUPS[0])
+
+
+def population(
+    trainings: float, group: int, *, most: int, seeds: tuple[int, ...] = (1,)
+) -> tuple[int, int]:
+    """How many points and seeds a number of trainings pays for.
 
     Args:
-      updates: what may be spent.
-      length: updates of each training.
+      trainings: what may be spent.
+      group: points times seeds is a multiple of it, the nearest.
       most: points beyond which seeds are the better use.
       seeds: the numbers of seeds to choose from, increasing.
 
     Returns:
-      `(points, seeds)`: as many seeds as leave `most` points, one at least.
+      `(points, seeds)`: as many seeds as leave `most` points.
     """
-    trainings = max(updates // length, 1)
-    fitting = [count for count in seeds if trainings // count >= most]
-    count = max(fitting, default=seeds[0])
-    return max(trainings // count, 1), count
+    members = group * max(round(trainings / group), 1)
+    fitting = [s for s in seeds if members % s == 0]
+    plenty = [s for s in fitting if members // s >= most]
+    count = max(plenty, default=min(fitting, default=1))
+    return members // count, count

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from optax_cycles.range_test import NoSuggestionError, RangeSuggestion, diagnose
-from optax_cycles.range_test.parallel import parallel_range_test
-from optax_cycles.range_test.parallel_result import ParallelTest
+from optax_cycles.range_test import (
+    NoSuggestionError,
+    RangeSuggestion,
+    diagnose,
+    parallel_best,
+)
 from optax_cycles.search.distributions import choice, log_uniform
 from optax_cycles.search.sampling import sobol
 from optax_cycles.sweep.loop import SweepError
 from optax_cycles.sweep.result import SweepResult
 from optax_cycles.sweep.space import log_space
-from optax_cycles.tuning.budget import split
+from optax_cycles.tuning.budget import population
 from optax_cycles.tuning.candidate import SCHEDULES, Candidate
-from optax_cycles.tuning.family import DECAY, RATE
 from optax_cycles.tuning.work import SIGNS, Scored, Work
 
 MOMENTUM = 0.9
 # Around what the range test found, before they are tried in earnest.
 SPREAD = 6.0
-FEWEST_RATES, MOST_RATES = 8, 64
+MANY_RATES = 24
 EVALUATIONS = 20
 
 
@@ -35,7 +38,8 @@ def figures(value: float, digits: int = 3) -> float:
 
 def probe(work: Work) -> None:
     """Find out how long an update takes, for a budget that is a time."""
-    points = [_constant(work, rate) for rate in log_space(1e-5, 1e-4, 4)]
+    rates = log_space(1e-5, 1e-4, work.group)
+    points = [_constant(work, rate) for rate in rates]
     for _ in range(2):  # the first is slower, which no other step will be
         work.train("timing", points, 1, length=min(work.steps, 20))
 
@@ -50,7 +54,7 @@ def batch_size(
     step, whole, first = "batch size", work.steps, sizes[0]
     with work.learning(step) as found:
         each = work.short
-        points = max(min(updates // (each * len(sizes)), MOST_RATES), FEWEST_RATES)
+        points, _ = population(updates / each / len(sizes), work.group, most=1)
         tried: list[tuple[int, int, Scored | None]] = []
         for size in sizes:
             work.batch_size(size, first, whole)
@@ -108,56 +112,34 @@ def learning_rate(work: Work, updates: int, low: float, high: float) -> RangeSug
     """Which constant rates train at all, and which is best: a parallel range test.
 
     Raises:
-      NoSuggestionError: if none does, with the test as its attribute `test`.
+      NoSuggestionError: if none does; its `rows` are what was tried.
     """
-    short = work.short
-    points, seeds = split(updates, short, most=24, seeds=(1, 2, 3, 5))
-    points = max(min(points, MOST_RATES), FEWEST_RATES)
-    constants: dict[str, float] = {
-        "schedule": SCHEDULES.index("constant"),
-        "length": short,
-    }
-    if work.family.momentum_name is not None:
-        constants |= {"low_momentum": MOMENTUM, "high_momentum": MOMENTUM}
-    if work.family.has_decay:
-        constants[DECAY] = 0.0
-    step = "learning rate"
-    with work.learning(step) as found, work.sweeping(step) as given:
-        first = given.pop("first_seed")
-        test = parallel_range_test(
-            work.trainable,
-            work.data,
-            work.validation,
-            over={RATE: [figures(rate) for rate in log_space(low, high, points)]},
-            seeds=list(range(first, first + seeds)),
-            steps=short,
-            constants=constants,
-            **given,
+    step, short = "learning rate", work.short
+    with work.learning(step) as found:
+        points, seeds = population(
+            updates / short, work.group, most=MANY_RATES, seeds=(1, 2, 3, 4, 6)
         )
-        work.count(test.sweep)
+        rates = [figures(rate) for rate in log_space(low, high, points)]
+        candidates = [_constant(work, rate) for rate in rates]
+        scored, sweep = work.train(
+            step, candidates, seeds, length=short, horizons=[0, short]
+        )
+        found["rows"] = [work.row(one, short) for one in scored]
+        of = {one.candidate: one.scores for one in scored}
+        untrained = SIGNS[work.mode] * sweep.validation[work.metric][..., 0]
         try:
-            suggestion = test.suggest(metric=work.metric, mode=work.mode)
+            suggestion = parallel_best(
+                rates, [of[one] for one in candidates], untrained=untrained
+            )
         except NoSuggestionError as refusal:
-            refusal.add_note(f"tune: of {points} rates from {low:g} to {high:g}")
-            refusal.test = test  # type: ignore[attr-defined]
+            refusal.add_note(f"tune: {points} rates from {low:g} to {high:g}")
+            refusal.rows = found["rows"]  # type: ignore[attr-defined]
             raise
-        found["rows"] = _rate_rows(work, test)
         found["learned"] = (
             f"constant rates train best at {suggestion.best:.3g} and are as good up to "
             f"{suggestion.peak:.3g} ({points} rates, {seeds} seeds, {short} updates)"
         )
     return suggestion
-
-
-def _rate_rows(work: Work, test: ParallelTest) -> list[dict[str, Any]]:
-    losses = SIGNS[work.mode] * test.validation(work.metric)
-    losses = np.where(test.diverged(), np.inf, losses)
-    scored = [
-        Scored(_constant(work, float(rate)), row)
-        for rate, row in zip(test.values, losses, strict=True)
-    ]
-    scored.sort(key=lambda one: one.score)
-    return [work.row(one, work.short) for one in scored]
 
 
 def momentum_and_decay(
@@ -174,10 +156,10 @@ def momentum_and_decay(
     """
     step = "momentum and decay"
     with work.learning(step) as found:
-        many = max(updates // 2 // work.short, 4)
-        points = _net(work, many, rates, momenta, decays)
+        many, _ = population(updates / 2 / work.short, work.group, most=1)
+        each, _ = population(updates / 4 / work.steps, work.group, most=1)
+        points = _net(work, max(many, each), rates, momenta, decays)
         tried, _ = work.train(step, points, 1, length=work.short)
-        each = max(updates // 4 // work.steps, 2)
         whole, _ = work.train(step, [one.candidate for one in tried[:each]], 1)
         around = _neighbours(whole, each, momenta, decays)
         near, _ = work.train(step, around, 1)
@@ -215,7 +197,7 @@ def _net(
         points.append(
             Candidate("one_cycle", figures(float(rate)), momentum, decays[int(d)])
         )
-    return list(dict.fromkeys(points))
+    return points
 
 
 def _neighbours(
@@ -227,10 +209,14 @@ def _neighbours(
     """New points around the best: rates a little off, the next momentum and decay."""
     known = {one.candidate for one in whole}
     found: list[Candidate] = []
-    for factor, moved in itertools.product((1.0, 1.5, 0.67, 2.2, 0.45), (0, 1, -1)):
-        for one in whole[:3]:
-            at = one.candidate
-            at = at._replace(learning_rate=figures(at.learning_rate * factor))
+    for away in itertools.count():
+        # Up and down in turn, farther and farther.
+        factor = 1.5 ** ((away + 1) // 2 * (1 if away % 2 else -1))
+        for one, moved in itertools.product(whole[:3], (0, 1, -1)):
+            rate = figures(
+                one.candidate.learning_rate * factor ** (1 / (1 + away // 8))
+            )
+            at = one.candidate._replace(learning_rate=rate)
             for candidate in (
                 at._replace(weight_decay=_next(decays, at.weight_decay, moved)),
                 at._replace(momentum=_next(momenta, at.momentum, moved)),
@@ -238,7 +224,9 @@ def _neighbours(
                 if candidate not in known:
                     known.add(candidate)
                     found.append(candidate)
-    return found[:many]
+                if len(found) == many:
+                    return found
+    raise AssertionError("there are always rates farther away")
 
 
 def _next(values: Sequence[Any], value: Any, move: int) -> Any:
@@ -247,50 +235,71 @@ def _next(values: Sequence[Any], value: Any, move: int) -> Any:
 
 
 def schedules(work: Work, updates: int, ranked: Sequence[Scored]) -> list[Scored]:
-    """1cycle against the alternatives, each at several peaks, as one population."""
+    """All schedules, each at several peaks, as one population."""
     step = "schedule"
     with work.learning(step) as found:
         at = ranked[0].candidate
-        others = [name for name in SCHEDULES if name != at.schedule]
-        count = max(updates // work.steps // len(others), 1)
-        factors = {1: [1.0], 2: [0.5, 1.0], 3: [0.3, 0.6, 1.0]}.get(
-            count, [0.2, 0.45, 1.0, 2.0]
-        )
+        unit = work.group // math.gcd(work.group, len(SCHEDULES))
+        peaks = updates / work.steps / len(SCHEDULES)
+        factors = _factors(unit * max(round(peaks / unit), 1))
         points = [
             at._replace(schedule=name, learning_rate=figures(at.learning_rate * factor))
-            for name in others
+            for name in SCHEDULES
             for factor in factors
         ]
-        tried, _ = work.train(step, points, max(count // len(factors), 1))
-        pool = sorted([*ranked, *tried], key=lambda one: one.score)
+        tried, _ = work.train(step, points, 1)
+        pool = _pooled([*ranked, *tried])
         work.best = pool[0].candidate
         found["rows"] = [work.row(one, work.steps) for one in tried]
-        found["learned"] = _learned(work, tried, f"of {len(others)} other schedules")
+        found["learned"] = _learned(work, tried, f"of {len(SCHEDULES)} schedules")
     return pool
+
+
+def _factors(count: int) -> list[float]:
+    """Peaks to try, as multiples of the one that was best for 1cycle."""
+    usual = {1: [1.0], 2: [0.5, 1.0], 3: [0.3, 0.6, 1.0], 4: [0.2, 0.45, 1.0, 2.0]}
+    return usual.get(count) or np.geomspace(0.1, 3.0, count).tolist()
+
+
+def _pooled(scored: Sequence[Scored]) -> list[Scored]:
+    """The candidates, each with all the scores that it has had, best first."""
+    scores: dict[Candidate, list[np.ndarray]] = {}
+    for one in scored:
+        scores.setdefault(one.candidate, []).append(one.scores)
+    pooled = [Scored(one, np.concatenate(each)) for one, each in scores.items()]
+    return sorted(pooled, key=lambda one: one.score)
 
 
 def final(work: Work, pool: Sequence[Scored]) -> None:
     """The best few again with fresh seeds, which decide; and their diagnosis."""
     step = "final"
-    trainings = max(work.budget.left // work.steps, 2)
-    count = min(max(trainings // 5, 2), 6, len(pool))
+    groups = max(round(work.budget.left / work.steps / work.group), 1)
+    members = work.group * groups
+    count = _finalists(members, len(pool))
+    finalists = [one.candidate for one in pool[:count]]
     with work.learning(step) as found:
         horizons = {work.steps * part // EVALUATIONS for part in range(EVALUATIONS + 1)}
         ranked, sweep = work.train(
-            step,
-            [one.candidate for one in pool[:count]],
-            max(trainings // count, 1),
-            horizons=sorted(horizons),
+            step, finalists, members // count, horizons=sorted(horizons)
         )
         best = ranked[0]
         work.best = best.candidate
         told = [work.told(score) for score in best.scores]
         work.scores = tuple(score for score in told if score is not None)
-        place = [one.candidate for one in pool[:count]].index(best.candidate)
-        work.diagnosis = _diagnosis(work, sweep, place)
+        work.diagnosis = _diagnosis(work, sweep, finalists.index(best.candidate))
         found["rows"] = [work.row(one, work.steps) for one in ranked]
         found["learned"] = _learned(work, ranked, f"of {count} finalists")
-        found["curves"] = _curves(sweep, [one.candidate for one in pool[:count]])
+        found["curves"] = _curves(sweep, finalists)
+
+
+def _finalists(members: int, known: int) -> int:
+    """How many of the best share out the last trainings: those that get 5 seeds, to 6.
+
+    Their number divides that of the trainings.
+    """
+    counts = [n for n in range(1, min(6, known, members) + 1) if members % n == 0]
+    enough = [count for count in counts if members // count >= 5]
+    return max(enough, default=min([n for n in counts if n > 1], default=1))
 
 
 def _learned(work: Work, ranked: Sequence[Scored], among: str) -> str:

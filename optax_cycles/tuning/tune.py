@@ -25,7 +25,7 @@ from optax_cycles.tuning.arguments import (
     check_validated,
     check_whole,
 )
-from optax_cycles.tuning.budget import Budget
+from optax_cycles.tuning.budget import Budget, group_of
 from optax_cycles.tuning.candidate import program
 from optax_cycles.tuning.family import family_of
 from optax_cycles.tuning.recipe import Recipe
@@ -144,6 +144,7 @@ def tune(
             **check_options(name, options),
             **({"batch_size": sizes[0]} if sizes else {}),
         },
+        group=group_of(DEFAULT_TRAININGS),
         checkpoint=None if checkpoint is None else Path(checkpoint),
         progress=progress,
     )
@@ -182,6 +183,8 @@ class Shares:
             )
             expected = f"enough for {needed} updates, {FEWEST_TRAININGS} trainings"
             _checks.fail("tune", "budget", expected, f"{asked}{reach}")
+        if not work.budget.in_seconds:
+            work.group = group_of(work.budget.left // work.steps)
 
     def of(self, step: str) -> int:
         """Updates for the next step."""

@@ -73,6 +73,7 @@ class Work:
       key: of all randomness.
       budget: what may be spent.
       options: of `oc.sweep.run`.
+      group: members that are trained at a time.
       checkpoint: a folder with a checkpoint of each sweep, or None.
       progress: told of every segment.
       evidence: what each step learned.
@@ -89,6 +90,7 @@ class Work:
     key: Key
     budget: Budget
     options: dict[str, Any]
+    group: int
     checkpoint: Path | None
     progress: Callable[[TuneProgress], None] | None
     evidence: list[Evidence] = dataclasses.field(default_factory=list)
@@ -96,6 +98,11 @@ class Work:
     scores: tuple[float, ...] = ()
     diagnosis: dict[str, Any] | None = None
     sweeps: int = 0
+
+    @property
+    def segment(self) -> int:
+        """Updates of a program: as many in all sweeps, so that they share it."""
+        return min(max(self.steps // 20, 10), 500)
 
     @property
     def short(self) -> int:
@@ -153,6 +160,8 @@ class Work:
             checkpoint["checkpoint"] = self.checkpoint / f"sweep-{self.sweeps}"
         try:
             yield {
+                "chunk": self.group,
+                "segment": self.segment,
                 **self.options,
                 **checkpoint,
                 "key": self.key,
@@ -166,7 +175,7 @@ class Work:
     def count(self, sweep: SweepResult) -> None:
         """Count what a sweep has cost."""
         updates = int(sweep.updates.sum())
-        self.budget.measured(updates, sweep.seconds.get("advance", 0.0))
+        self.budget.measured(updates, sweep.seconds.get("train", 0.0))
 
     @contextmanager
     def learning(self, step: str) -> Iterator[dict[str, Any]]:
