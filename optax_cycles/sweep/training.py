@@ -31,7 +31,6 @@ from optax_cycles.sweep.saving import (
 )
 from optax_cycles.sweep.streams import DataError, StreamBatches
 
-
 FEWEST_ORDERS = 8
 
 

@@ -1,0 +1,306 @@
+"""From a problem to a recipe: what is found, spent, kept, and refused."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import optax_cycles as oc
+from optax_cycles.sweep import loop
+
+KEY = jax.random.key(0)
+STEPS = 40
+rng = np.random.default_rng(0)
+# Linear regression with an ill-conditioned design; a rate of about 0.3 is best.
+X = (rng.normal(size=(256, 4)) * [1.0, 0.7, 0.4, 0.2]).astype(np.float32)
+Y = (X @ [1.0, -1.0, 2.0, 0.5] + 0.1 * rng.normal(size=256)).astype(np.float32)
+DATA = (X[64:], Y[64:])
+VALIDATION = (X[:64], Y[:64])
+PROBLEM = oc.problem_from_loss(
+    lambda key: 0.1 * jax.random.normal(key, (4,)),
+    lambda w, batch, key: jnp.mean((batch[0] @ w - batch[1]) ** 2),
+)
+
+
+def tune(**options):
+    given = {"validation": VALIDATION, "key": KEY, "steps": STEPS, "batch_size": 16}
+    return oc.tune(PROBLEM, DATA, **given | options)
+
+
+@pytest.fixture(scope="module")
+def engines():
+    """The engines that the module's tunings have built."""
+    built = []
+    original = loop.build
+
+    def watched(*args, **options):
+        built.append(original(*args, **options))
+        return built[-1]
+
+    loop.build = watched
+    yield built
+    loop.build = original
+
+
+@pytest.fixture(scope="module")
+def seen():
+    return []
+
+
+@pytest.fixture(scope="module")
+def recipe(engines, seen):
+    return tune(progress=seen.append)
+
+
+def train(optimizer, seed):
+    """The final validation loss of a plain loop with an optimizer."""
+    order = np.random.default_rng(seed)
+    w = 0.1 * jax.random.normal(jax.random.key(seed), (4,))
+    state = optimizer.init(w)
+
+    @jax.jit
+    def update(w, state, batch):
+        grads = jax.grad(lambda w: jnp.mean((batch[0] @ w - batch[1]) ** 2))(w)
+        updates, state = optimizer.update(grads, state, w)
+        return optax.apply_updates(w, updates), state
+
+    for _ in range(STEPS):
+        rows = order.choice(len(DATA[0]), 16, replace=False)
+        w, state = update(w, state, (DATA[0][rows], DATA[1][rows]))
+    return float(jnp.mean((VALIDATION[0] @ w - VALIDATION[1]) ** 2))
+
+
+def test_the_whole_checklist_is_one_compiled_program(recipe, engines):
+    assert recipe.complete
+    assert [engine.compiles for engine in engines] == [
+        {"init": 1, "advance": 1, "evaluate": 1}
+    ]
+
+
+def test_the_recipe_trains_outside_of_the_library_as_it_says(recipe):
+    losses = [train(recipe.optimizer(), seed) for seed in range(5)]
+    # The noise of the targets leaves 0.01.
+    assert np.median(losses) == pytest.approx(np.median(recipe.scores), rel=0.5)
+    assert np.median(losses) < 0.02
+    untuned = [train(oc.sgdw(1e-3), seed) for seed in range(2)]
+    assert min(untuned) > 1.0
+
+
+def test_every_step_leaves_its_evidence(recipe):
+    assert [step.name for step in recipe.evidence] == [
+        "learning rate",
+        "momentum and decay",
+        "schedule",
+        "final",
+    ]
+    final = recipe.evidence[-1]
+    best, second = final.rows[0], final.rows[1]
+    assert best["score"] == pytest.approx(np.median(recipe.scores))
+    assert best["score"] <= second["score"]
+    assert best["learning_rate"] == recipe.learning_rate
+    assert best["schedule"] == recipe.schedule
+    assert len(best["scores"]) >= 5
+    for step in recipe.evidence[:-1]:
+        scores = [np.inf if r["score"] is None else r["score"] for r in step.rows]
+        whole = [s for r, s in zip(step.rows, scores) if r["length"] == STEPS]
+        assert whole == sorted(whole)
+    # The largest rates diverge, and are said to.
+    rates = {row["learning_rate"]: row["score"] for row in recipe.evidence[0].rows}
+    assert rates[10.0] is None or rates[10.0] > 1.0
+    curves = final.curves
+    assert curves["updates"][0] == 0
+    assert curves["updates"][-1] == STEPS
+
+
+def test_the_budget_is_kept_and_told(recipe, seen):
+    asked = 120 * STEPS
+    assert recipe.budget["asked"] == asked
+    assert 0.9 * asked <= recipe.budget["updates"] <= 1.1 * asked
+    assert sum(step.updates for step in recipe.evidence) == recipe.budget["updates"]
+    done = [now.done for now in seen]
+    assert done == sorted(done)
+    assert {now.step for now in seen} == {step.name for step in recipe.evidence}
+    assert max(now.total for now in seen) <= 1.1 * asked
+
+
+@pytest.mark.parametrize("trainings", [12, 30, 300])
+def test_other_budgets_are_kept_too(trainings):
+    found = tune(budget=trainings * STEPS)
+    assert 0.9 <= found.budget["updates"] / (trainings * STEPS) <= 1.1
+
+
+def test_one_key_gives_one_recipe(recipe):
+    again = tune()
+    assert again.to_python() == recipe.to_python()
+    assert again.scores == recipe.scores
+
+
+def test_a_recipe_is_saved_and_loaded(recipe, tmp_path):
+    recipe.save(tmp_path / "recipe.json")
+    loaded = oc.Recipe.load(tmp_path / "recipe.json")
+    assert loaded == recipe
+    assert loaded.to_python() == recipe.to_python()
+    assert train(loaded.optimizer(), 0) == train(recipe.optimizer(), 0)
+
+
+def test_what_is_no_recipe_is_refused(recipe, tmp_path):
+    file = tmp_path / "recipe.json"
+    file.write_text("{")
+    with pytest.raises(ValueError, match=r"^load: .* is not JSON"):
+        oc.Recipe.load(file)
+    file.write_text("{}")
+    with pytest.raises(ValueError, match=r"^load: .* is no recipe"):
+        oc.Recipe.load(file)
+    recipe.save(file)
+    content = json.loads(file.read_text())
+    content.pop("steps")
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"^load: .* no whole recipe: \['steps'\]"):
+        oc.Recipe.load(file)
+
+
+def test_ctrl_c_leaves_the_best_recipe_so_far():
+    def stop(now):
+        if now.step == "schedule" and now.done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(oc.sweep.Interrupted) as caught:
+        tune(progress=stop)
+    found = caught.value.result
+    assert not found.complete
+    assert [step.name for step in found.evidence] == [
+        "learning rate",
+        "momentum and decay",
+    ]
+    assert train(found.optimizer(), 0) < 0.1
+    assert found.scores == ()
+
+
+def test_a_stop_before_anything_is_known_says_so():
+    def stop(now):
+        raise KeyboardInterrupt
+
+    with pytest.raises(oc.sweep.Interrupted) as caught:
+        tune(progress=stop)
+    assert caught.value.result is None
+
+
+def test_the_same_call_goes_on_from_its_checkpoints(recipe, tmp_path):
+    def stop(now):
+        if now.step == "schedule" and now.done:
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "kept"
+    with pytest.raises(oc.sweep.Interrupted):
+        tune(progress=stop, checkpoint=folder)
+    found = tune(checkpoint=folder)
+    assert found.to_python() == recipe.to_python()
+    assert found.scores == recipe.scores
+    assert found.budget["updates"] == recipe.budget["updates"]
+
+
+def test_a_metric_that_grows_is_maximised():
+    problem = oc.Problem(
+        PROBLEM.init,
+        PROBLEM.loss,
+        lambda w, state, batch: {
+            "loss": jnp.mean((batch[0] @ w - batch[1]) ** 2),
+            "fit": -jnp.log(jnp.mean((batch[0] @ w - batch[1]) ** 2)),
+        },
+    )
+    found = oc.tune(
+        problem,
+        DATA,
+        validation=VALIDATION,
+        key=KEY,
+        steps=STEPS,
+        batch_size=16,
+        metric="fit",
+        mode="max",
+    )
+    # -log of less than 0.02.
+    assert min(found.scores) > 3.9
+    rows = found.evidence[-1].rows
+    assert rows[0]["score"] >= rows[1]["score"]
+
+
+def test_batch_sizes_are_compared_at_equal_numbers_of_examples():
+    found = tune(batch_size=[8, 16, 32], steps=64)
+    first = found.evidence[0]
+    assert first.name == "batch size"
+    by_size = {row["batch_size"]: row["length"] for row in first.rows}
+    assert {size * length for size, length in by_size.items()} == {8 * 50}
+    assert found.batch_size == first.rows[0]["batch_size"]
+    assert found.steps * found.batch_size == 64 * 8
+    asked = found.budget["asked"]
+    assert 0.9 * asked <= found.budget["updates"] <= 1.1 * asked
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", optax.adam, "rmsprop"], ids=str)
+def test_other_optimizers_are_tuned_by_what_they_take(optimizer):
+    found = tune(optimizer=optimizer, budget=30 * STEPS)
+    takes_decay = optimizer == "adamw"
+    assert (found.weight_decay is not None) == takes_decay
+    assert np.median(found.scores) < 0.1
+
+
+def test_a_time_is_kept(engines):
+    found = tune(budget="20s")
+    assert found.budget["asked"] == "20s"
+    assert found.budget["seconds"] < 22
+
+
+BAD = {
+    "no validation": ({"validation": None}, ValueError, "validation data are needed"),
+    "a small budget": (
+        {"budget": 100},
+        ValueError,
+        r"enough for 480 updates, 12 trainings, got '100'",
+    ),
+    "no budget": ({"budget": 0}, ValueError, "budget must be a positive integer"),
+    "short": ({"steps": 3}, ValueError, "steps must be an integer of at least 8"),
+    "rates": ({"rates": (1.0, 0.1)}, ValueError, "low < high"),
+    "momenta": ({"momenta": [1.0]}, ValueError, "momenta must be"),
+    "no momentum": (
+        {"optimizer": lambda learning_rate: optax.sgd(learning_rate), "momenta": [0.9]},
+        ValueError,
+        "takes neither momentum nor b1",
+    ),
+    "no decay": (
+        {"optimizer": "sgd", "weight_decays": [0.1]},
+        ValueError,
+        "takes no weight_decay",
+    ),
+    "decays": ({"weight_decays": [-1.0]}, ValueError, "weight_decays must be"),
+    "optimizer": ({"optimizer": "sgdv"}, ValueError, "optimizer must be"),
+    "option": ({"placment": "map"}, TypeError, "placement"),
+    "own option": ({"horizons": [1]}, TypeError, "horizons is its own"),
+    "batch sizes": ({"batch_size": [16, 8]}, ValueError, "increasing integers"),
+    "a generator": ({"data": (b for b in [1])}, TypeError, "more than once"),
+    "metric": ({"metric": "accuracy"}, ValueError, "metric must be"),
+    "mode": ({"mode": "least"}, ValueError, "mode must be"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_named_before_anything_is_trained(case):
+    options, error, message = BAD[case]
+    data = options.pop("data", DATA)
+    given = {"validation": VALIDATION, "key": KEY, "steps": STEPS}
+    with pytest.raises(error, match=message) as caught:
+        oc.tune(PROBLEM, data, **given | options)
+    assert str(caught.value).startswith("tune: ")
+
+
+def test_a_problem_that_never_trains_is_said_with_the_evidence():
+    flat = oc.problem_from_loss(
+        lambda key: jnp.zeros(2), lambda w, batch, key: 0.0 * jnp.sum(w) + 1.0
+    )
+    with pytest.raises(oc.NoSuggestionError) as caught:
+        oc.tune(flat, DATA, validation=VALIDATION, key=KEY, steps=STEPS)
+    assert len(caught.value.rows) >= 24
+    assert {row["score"] for row in caught.value.rows} == {1.0}
+    assert "rates from 1e-05 to 10" in caught.value.__notes__[0]
