@@ -10,8 +10,8 @@ import numpy as np
 
 from optax_cycles._figures import new_figure
 from optax_cycles.cli.console import describe
-from optax_cycles.cli.folder import Folder
-from optax_cycles.cli.report import STATE, Findings
+from optax_cycles.cli.folder import STATE, Folder
+from optax_cycles.cli.report import Findings
 from optax_cycles.cli.snapshot import write_snapshot
 from optax_cycles.cli.training import NAMES
 from optax_cycles.plot import range_test_figure, save_figure

@@ -7,14 +7,55 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from optax_cycles.cli.arguments import writable_folder
 
 CHECKPOINTS = "checkpoints"
+STUDY = "study.db"
+# SQLite keeps what is not yet written beside its file.
+STUDIES = (STUDY, f"{STUDY}-journal", f"{STUDY}-wal", f"{STUDY}-shm")
+STATE = "state"
 _WRITING = ".writing"
 # Settings that change neither what is computed nor how it is rounded.
 _FREE = {"out", "checkpoint_every", "chunk", "devices"}
+
+
+class Kind(NamedTuple):
+    """What a command leaves in its folder.
+
+    Attributes:
+      noun: what its work is called.
+      main: the name of the JSON file with the settings.
+      files: the names of all other files, as patterns.
+      kept: those of files that the work itself writes, and goes on with.
+    """
+
+    noun: str
+    main: str
+    files: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+
+    @property
+    def form(self) -> str:
+        """What `main` says that its `format` is."""
+        return f"optax_cycles.{self.main.removesuffix('.json')}/1"
+
+    def found_in(self, path: Path) -> list[str]:
+        """The names of its files that there are, the main one last."""
+        patterns = (*self.files, *self.kept, self.main)
+        names = [sorted(found.name for found in path.glob(one)) for one in patterns]
+        return [name for several in names for name in several]
+
+
+RANGE_TEST = Kind(
+    "test",
+    "range_test.json",
+    ("parallel.nc", "ramp.nc", "training.nc", "range_test.png", "ramp.png", STATE),
+)
+SWEEP = Kind("sweep", "sweep.json", ("sweep*.nc", "sweep*.png", STATE))
+SEARCH = Kind("search", "search.json", ("search*.nc", "search*.png", STATE), STUDIES)
+KINDS = (RANGE_TEST, SWEEP, SEARCH)
 
 
 class Folder:
@@ -24,18 +65,20 @@ class Folder:
     any moment.
     """
 
-    def __init__(self, out: str, main: str, files: tuple[str, ...], form: str) -> None:
+    def __init__(self, out: str, kind: Kind) -> None:
         """Name the folder; nothing is read or written yet.
 
         Args:
           out: its path.
-          main: the name of the JSON file with the settings.
-          files: the names of all other files of the command.
-          form: what `main` says that its `format` is.
+          kind: what the command leaves there.
         """
-        self.out, self.path = out, Path(out)
-        self.main, self.files, self.form = main, files, form
+        self.out, self.path, self.kind = out, Path(out), kind
         self._is_new = True
+
+    @property
+    def main(self) -> str:
+        """The name of the JSON file with the settings."""
+        return self.kind.main
 
     @property
     def checkpoints(self) -> Path:
@@ -62,6 +105,9 @@ class Folder:
         if overwrite:
             self._clear()
         file = self.path / self.main
+        for kind in KINDS:
+            if kind is not self.kind and (self.path / kind.main).exists():
+                raise ValueError(self.refusal(f"({kind.main})", kind))
         if not file.exists():
             return None
         self._is_new = False
@@ -70,7 +116,7 @@ class Folder:
             form = content["format"]
         except (ValueError, TypeError, KeyError):
             form = None
-        if form != self.form:
+        if form != self.kind.form:
             raise ValueError(
                 f"--out: {file} is not what this command writes: give another --out, "
                 "or start anew with --overwrite"
@@ -80,11 +126,11 @@ class Folder:
             raise ValueError(self.refusal(f"with {', '.join(other)}"))
         return dict(content)
 
-    def refusal(self, other: str) -> str:
+    def refusal(self, other: str, kind: Kind | None = None) -> str:
         """That what is there is of another command; says what differs."""
         return (
-            f"--out: {self.path}/ holds a test {other}: give another --out, or start "
-            "anew with --overwrite"
+            f"--out: {self.path}/ holds a {(kind or self.kind).noun} {other}: give "
+            "another --out, or start anew with --overwrite"
         )
 
     def begin(self, content: Mapping[str, Any]) -> None:
@@ -102,9 +148,10 @@ class Folder:
         """
         for name, writer in writers.items():
             self._put(name, writer)
-        for name in self.files:
-            if name not in writers:
-                _remove(self.path / name)
+        for pattern in self.kind.files:
+            for path in self.path.glob(pattern):
+                if path.name not in writers:
+                    _remove(path)
         self._put(self.main, lambda path: write_json(path, content))
         if content["complete"]:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
@@ -120,8 +167,9 @@ class Folder:
             shutil.rmtree(aside, ignore_errors=True)
 
     def _clear(self) -> None:
-        for name in (self.main, *self.files):
-            _remove(self.path / name)
+        for kind in KINDS:
+            for name in kind.found_in(self.path):
+                _remove(self.path / name)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def abandon(self) -> None:
@@ -170,4 +218,6 @@ def _value(value: Any) -> str:
         return "none"
     if isinstance(value, dict):
         return ",".join(f"{name}={size}" for name, size in value.items())
+    if isinstance(value, list):
+        return ",".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

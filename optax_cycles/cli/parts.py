@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import jax
-
 from optax_cycles.cli.console import Report
 from optax_cycles.cli.optimizers import RATE
 from optax_cycles.cli.question import BATCH_SIZE
 from optax_cycles.cli.training import compare
+from optax_cycles.cli.work import DEFAULT_BATCH_SIZE
 from optax_cycles.range_test import (
     NoSuggestionError,
     parallel_range_test,
@@ -19,12 +18,10 @@ from optax_cycles.range_test import (
 from optax_cycles.sweep.loop import Interrupted, SweepError
 
 if TYPE_CHECKING:
-    from optax_cycles.cli.finding import Work
-
-DEFAULT_BATCH_SIZE = 32
+    from optax_cycles.cli.finding import RangeTest
 
 
-def parts_of(work: Work) -> list[str]:
+def parts_of(work: RangeTest) -> list[str]:
     """The parts that there are to do."""
     asked = work.asked
     there = {
@@ -35,7 +32,7 @@ def parts_of(work: Work) -> list[str]:
     return [name for name, is_there in there.items() if is_there]
 
 
-def find(work: Work, reports: Mapping[str, Report]) -> None:
+def find(work: RangeTest, reports: Mapping[str, Report]) -> None:
     """Do one part after another; each leaves what it found, also where it stops."""
     found = work.found
     if "range test" in reports:
@@ -51,25 +48,19 @@ def find(work: Work, reports: Mapping[str, Report]) -> None:
         _train(work, reports["training"])
 
 
-def _options(work: Work, name: str, report: Report) -> dict[str, Any]:
+def _options(work: RangeTest, name: str, report: Report) -> dict[str, Any]:
     """What each of the sweeps is told."""
-    return {
-        **work.machine.options,
-        "key": jax.random.key(work.args.key),
-        "checkpoint": work.folder.checkpoints / name,
-        "checkpoint_every": work.args.checkpoint_every,
-        "progress": report,
-    }
+    return {**work.sweep_options(report), **work.checkpoint(name)}
 
 
-def _batches(work: Work) -> dict[str, Any]:
+def _batches(work: RangeTest) -> dict[str, Any]:
     """The batch size, where it is not one of the hyperparameters."""
     if BATCH_SIZE in work.asked.values():
         return {}
     return {"batch_size": work.args.batch_size or DEFAULT_BATCH_SIZE}
 
 
-def _test(work: Work, report: Report) -> None:
+def _test(work: RangeTest, report: Report) -> None:
     args, found, task = work.args, work.found, work.task
     with found.timed("range test"):
         try:
@@ -89,7 +80,7 @@ def _test(work: Work, report: Report) -> None:
             raise
 
 
-def _ramp(work: Work, report: Report) -> None:
+def _ramp(work: RangeTest, report: Report) -> None:
     args, found, asked = work.args, work.found, work.asked
     others = asked.values()
     values = others.pop(str(asked.climbs))
@@ -116,7 +107,7 @@ def _ramp(work: Work, report: Report) -> None:
     found.ask_ramp()
 
 
-def _train(work: Work, report: Report) -> None:
+def _train(work: RangeTest, report: Report) -> None:
     args, found, asked = work.args, work.found, work.asked
     assert found.suggestion is not None
     best = dict(found.joint.best) if found.joint is not None else {}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from optax_cycles.cli.found import Found
 from optax_cycles.cli.optimizers import RATE
 from optax_cycles.cli.question import PARALLEL
 from optax_cycles.cli.training import NAMES
@@ -23,21 +22,16 @@ from optax_cycles.range_test import (
     RangeSuggestion,
     RuleComparison,
 )
-from optax_cycles.sweep.result import SweepResult, versions
+from optax_cycles.sweep.result import SweepResult
 
-FORMAT = "optax_cycles.range_test/1"
-MAIN, STATE = "range_test.json", "state"
-FILES = ("parallel.nc", "ramp.nc", "training.nc", "range_test.png", "ramp.png", STATE)
 # Smith's rule of thumb for where a cycle starts.
 BASE_BELOW_PEAK = 10.0
 
 
 @dataclasses.dataclass
-class Findings:
+class Findings(Found):
     """What has been found so far; fields stay empty where work has not come."""
 
-    settings: dict[str, Any]
-    complete: bool = False
     parallel: ParallelTest | None = None
     ramp: RampTest | None = None
     rules: list[tuple[dict[str, float], RuleComparison]] = dataclasses.field(
@@ -46,19 +40,7 @@ class Findings:
     joint: JointSuggestion | None = None
     suggestion: RangeSuggestion | None = None
     suggests: dict[str, str] = dataclasses.field(default_factory=dict)
-    refusal: str | None = None
     training: SweepResult | None = None
-    trained: dict[str, str] = dataclasses.field(default_factory=dict)
-    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, part: str) -> Iterator[None]:
-        """Adds the wall time of a `with` block to `seconds`."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[part] = time.perf_counter() - start
 
     def ask_ramp(self) -> None:
         """Take in what all rules say of the ramp, at each point of the grid."""
@@ -145,35 +127,17 @@ class Findings:
         suggestion = None
         if self.suggestion is not None:
             suggestion = self.suggests | self.suggestion._asdict()
-        found: dict[str, Any] = _plain(
+        return self.around(
             {
-                "format": FORMAT,
-                "complete": self.complete,
-                "settings": self.settings,
                 "suggestion": suggestion,
                 "joint": self.joint and self.joint._asdict(),
                 "refusal": self.refusal,
                 "curve": self.curve(),
                 "ramp_rules": [{"at": at, **r.to_dict()} for at, r in self.rules],
                 "trainings": self.trainings(),
-                "seconds": self.seconds,
-                "trained": self.trained,
-                "versions": versions(),
             }
         )
-        return found
 
 
 def _near(point: Mapping[str, float], other: Mapping[str, float]) -> bool:
     return all(np.isclose(point[name], other[name], rtol=1e-6) for name in point)
-
-
-def _plain(value: Any) -> Any:
-    """`value` with None for numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from optax_cycles._extras import require
-from optax_cycles.cli.report import MAIN, STATE
+from optax_cycles.cli.folder import KINDS, STATE
 from optax_cycles.sweep.checkpoint import checkpointer
 from optax_cycles.sweep.fingerprint import plain
 from optax_cycles.sweep.trainable import TrainState
@@ -27,19 +27,20 @@ def read_snapshot(text: str, *, with_slots: bool) -> TrainState:
 
     Args:
       text: the folder of an Orbax checkpoint, of a `CheckpointManager`, whose last step
-        is taken, or of a complete range test.
+        is taken, or of a complete command that kept it.
       with_slots: whether to take the optimizer's slots; `opt_state` is None without.
 
     Raises:
       ValueError: if there is none.
     """
     folder = Path(text).absolute()
-    if (folder / MAIN).exists():
+    if any((folder / kind.main).exists() for kind in KINDS):
         folder = folder / STATE
         if not folder.exists():
             raise ValueError(
                 f"{OPTION}: {text}/ has no trained state; a range test that is "
-                "complete has one, unless it made no suggestion"
+                "complete has one, unless it made no suggestion, a sweep or a search "
+                "with --keep-state"
             )
     found = _read(_checkpoint_in(text, folder))
     if not isinstance(found, Mapping):

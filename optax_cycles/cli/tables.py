@@ -25,7 +25,7 @@ def show(content: Mapping[str, Any], console: Console, folder: Folder) -> None:
         _show_trainings(content, console)
     console.seconds(content["seconds"])
     kept = "" if content["complete"] else " (incomplete)"
-    names = [n for n in (*folder.files, folder.main) if (folder.path / n).exists()]
+    names = folder.kind.found_in(folder.path)
     console.say(f"In {folder.path}/{kept}: {', '.join(names)}")
 
 
