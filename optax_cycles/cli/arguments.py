@@ -7,6 +7,7 @@ import importlib
 import inspect
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,20 @@ def count(text: str) -> int:
             f"must be a non-negative integer, got {text!r}"
         )
     return value
+
+
+def number_where(
+    expected: str, holds: Callable[[int | float], bool]
+) -> Callable[[str], int | float]:
+    """What reads finite numbers for which something holds, said as `expected`."""
+
+    def read(text: str) -> int | float:
+        value = number(text)
+        if value is None or not (math.isfinite(value) and holds(value)):
+            raise argparse.ArgumentTypeError(f"must be {expected}, got {text!r}")
+        return value
+
+    return read
 
 
 def seconds(text: str) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from optax_cycles._extras import require
+from optax_cycles.cli.folder import Folder
 from optax_cycles.sweep.training import Progress
 
 Report = Callable[[Progress], None]
@@ -108,6 +109,12 @@ class Console:
         rows = [(n, f"{s:.1f}", f"{s / total:.0%}") for n, s in parts.items()]
         rows.append(("total", f"{total:.1f}", "100%"))
         self.table("Where the time went", ("part", "seconds", "share"), rows)
+
+    def files(self, folder: Folder, *, complete: bool) -> None:
+        """A line that says which files there are."""
+        kept = "" if complete else " (incomplete)"
+        names = ", ".join(folder.kind.found_in(folder.path))
+        self.say(f"In {folder.path}/{kept}: {names}")
 
 
 def describe(values: np.ndarray) -> str:

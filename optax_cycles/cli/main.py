@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import optax_cycles
 from optax_cycles._extras import MissingExtraError
-from optax_cycles.cli import plot, range_test
+from optax_cycles.cli import plot, range_test, search, sweep
 from optax_cycles.cli.interrupt import NOTHING_KEPT, ends_at_once
 
 _PACKAGE = Path(optax_cycles.__file__).parent
@@ -36,6 +36,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     range_test.add_parser(commands)
+    sweep.add_parser(commands)
+    search.add_parser(commands)
     plot.add_parser(commands)
     return parser
 

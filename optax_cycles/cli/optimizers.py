@@ -90,3 +90,27 @@ OPTIMIZERS = {
     "adam": NamedOptimizer("optax", "adam", _ADAM, "b1"),
     "adamw": NamedOptimizer("optax", "adamw", (*_ADAM, "weight_decay"), "b1"),
 }
+
+
+def check_taken(
+    option: str, name: str, optimizer: str, *, besides: tuple[str, ...] = ()
+) -> None:
+    """Raise unless an optimizer takes a hyperparameter.
+
+    Args:
+      option: where it was given.
+      name: the hyperparameter.
+      optimizer: the optimizer.
+      besides: what else is known there.
+    """
+    known = (*OPTIMIZERS[optimizer].takes, *besides)
+    if name in known:
+        return
+    from optax_cycles import _checks
+
+    others = [other for other, one in OPTIMIZERS.items() if name in one.takes]
+    hint = f"; {' and '.join(others)} {'take' if len(others) > 1 else 'takes'} it"
+    raise ValueError(
+        f"{option}: a hyperparameter of --optimizer {optimizer} must be "
+        f"{_checks.near(name, known)}, got {name!r}{hint if others else ''}"
+    )

@@ -13,7 +13,7 @@ from optax_cycles.cli.arguments import (
     seconds,
 )
 from optax_cycles.cli.optimizers import OPTIMIZERS
-from optax_cycles.cli.space import constant, constant_of_optimizer
+from optax_cycles.cli.space import constant, constant_of_optimizer, of_optimizer
 
 # Which of them say neither what is computed nor how it is rounded.
 UNSAID = {"run", "prog", "overwrite"}
@@ -23,6 +23,12 @@ STOPPING = """\
 stopping: Ctrl-C keeps what has been computed. The same command with the same
   --out goes on from there; after a kill or a crash from the last checkpoint.
   Another command with that --out is refused, unless with --overwrite.\
+"""
+
+RANGES = """\
+ranges: NAME=log:LOW:HIGH[:NUM] in equal ratios, lin: in equal steps, int: and
+  intlog: the same of integers, or a list NAME=A,B,C. NAME alone has its usual
+  range; OPTIMIZER.NAME is of that one of several optimizers.\
 """
 
 
@@ -104,6 +110,29 @@ def _add_optimizers(group: Any) -> None:
     )
 
 
+def add_space(group: Any) -> None:
+    """Which hyperparameters are tried, and by what they are compared."""
+    group.add_argument(
+        "--space",
+        metavar="NAME[=RANGE]",
+        type=of_optimizer,
+        action="append",
+        help="a hyperparameter to try, see below; once for each (default: "
+        "learning_rate=log:1e-5:10)",
+    )
+    group.add_argument(
+        "--metric",
+        metavar="NAME",
+        default="loss",
+        help="the validation metric that is compared (default: %(default)s)",
+    )
+    group.add_argument(
+        "--mode",
+        choices=("min", "max"),
+        help="whether less or more of it is better (default: min of the loss)",
+    )
+
+
 def add_training(group: Any) -> None:
     """How long members train, and with which random numbers."""
     group.add_argument(
@@ -168,8 +197,8 @@ def add_machine(group: Any) -> None:
     add("--process", metavar="I", type=count, help="which this one is, from 0")
 
 
-def add_output(group: Any, out: str) -> None:
-    """Where files go, by default `out`."""
+def add_output(group: Any, out: str, *, keep_state: bool = False) -> None:
+    """Where files go, by default `out`, and whether states may be kept."""
     add = group.add_argument
     add(
         "--out",
@@ -189,6 +218,13 @@ def add_output(group: Any, out: str) -> None:
         default=60.0,
         help="least time between two checkpoints (default: %(default)g)",
     )
+    if keep_state:
+        add(
+            "--keep-state",
+            action="store_true",
+            help="keep the best member's parameters in state/; those of all members "
+            "are in the host's memory until then",
+        )
 
 
 def check_options(args: argparse.Namespace) -> None:

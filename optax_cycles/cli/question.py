@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from optax_cycles.cli.optimizers import OPTIMIZERS, RATE, NamedOptimizer
+from optax_cycles.cli.optimizers import OPTIMIZERS, RATE, NamedOptimizer, check_taken
 from optax_cycles.cli.space import ALONE, IN_GRID, Range, over
 
 if TYPE_CHECKING:
@@ -78,29 +78,16 @@ def asked(args: argparse.Namespace) -> Question:
 def _check_names(args: argparse.Namespace, over: list[str]) -> None:
     """Raise where a hyperparameter is given twice, or the optimizer has none such."""
     fixed = [name for name, _ in args.constant or []]
-    takes = OPTIMIZERS[args.optimizer].takes
-    for option, names, known in (
-        ("--over", over, (*takes, BATCH_SIZE)),
-        ("--constant", fixed, takes),
+    for option, names, besides in (
+        ("--over", over, (BATCH_SIZE,)),
+        ("--constant", fixed, ()),
     ):
         for name in names:
             if (over + fixed).count(name) > 1:
                 raise ValueError(f"{option}: {name} is given twice")
-            if name not in known:
-                raise ValueError(_unknown(option, name, known, args.optimizer))
+            check_taken(option, name, args.optimizer, besides=besides)
     if BATCH_SIZE in over and args.batch_size is not None:
         raise ValueError("--batch-size can't be given besides --over batch_size")
-
-
-def _unknown(option: str, name: str, known: tuple[str, ...], optimizer: str) -> str:
-    from optax_cycles import _checks
-
-    others = [other for other, one in OPTIMIZERS.items() if name in one.takes]
-    hint = f"; {' and '.join(others)} {'take' if len(others) > 1 else 'takes'} it"
-    return (
-        f"{option}: a hyperparameter of --optimizer {optimizer} must be "
-        f"{_checks.near(name, known)}, got {name!r}{hint if others else ''}"
-    )
 
 
 def _climbing(args: argparse.Namespace, names: list[str]) -> str | None:

@@ -24,9 +24,7 @@ def show(content: Mapping[str, Any], console: Console, folder: Folder) -> None:
     if content["trainings"]:
         _show_trainings(content, console)
     console.seconds(content["seconds"])
-    kept = "" if content["complete"] else " (incomplete)"
-    names = folder.kind.found_in(folder.path)
-    console.say(f"In {folder.path}/{kept}: {', '.join(names)}")
+    console.files(folder, complete=content["complete"])
 
 
 def _show_joint(content: Mapping[str, Any], console: Console) -> None:
