@@ -22,8 +22,8 @@ from optax_cycles.cli.options import (
 from optax_cycles.cli.points import Points, asked
 
 _DESCRIPTION = """\
-Search for hyperparameters: a judge decides on the way which members go on, which
-are copied, what is tried next. Without --problem it takes scikit-learn's digits.
+Search for hyperparameters: who goes on, who is copied and what is tried next is
+decided on the way. Without --problem it takes scikit-learn's digits.
 """
 _EPILOG = """\
 examples:
@@ -41,16 +41,16 @@ examples:
 methods:
   halving     train all points for a little, the best third longer, and so on
   hyperband   several halvings, of many points and of few
-  population  the worst members copy the best, and change what they copied: finds a
-              schedule, the "history" of the best member
+  population  the worst members copy the best, and change what they copied: it
+              finds a schedule, the "history" of the best member
   optuna      batches of trials that Optuna's TPE sampler asks for
 
 options of each method:
 {options}
 
 {ranges}
-  Points are drawn from all between the ends, log and intlog by their logarithms,
-  or from the list.
+  Points are drawn from all between the ends, of log: and intlog: by their
+  logarithms, or from the list.
 
 hyperparameters:
 {hyperparameters}
@@ -59,11 +59,11 @@ hyperparameters:
 {stopping}
 
 written to the folder --out:
-  search.json  "best" (the hyperparameters and the metric, the median over seeds),
-               "leaderboard", "members", "updates" (spent, of so many to train all
-               to the end), "history" (of the best of a population: its numbers
-               from each of "steps" on), "settings", "seconds", "versions",
-               "complete"
+  search.json  "best" (hyperparameters, and the metric, the median over seeds),
+               "leaderboard", "members", "updates" (spent, of so many to train
+               all to the end), "history" (of the best of a population: its
+               numbers from each of "steps" on), "settings", "seconds",
+               "versions", "complete"
   search.nc    all curves, and who copied whom, as netCDF; read it with
                xarray.open_dataset or oc.sweep.SweepResult.load; of several
                optimizers or batch sizes one each, search-NAME.nc
@@ -119,6 +119,7 @@ def _add_method(group: Any) -> None:
     add(
         "--eta",
         "how many times fewer points go on, so many times as far (default: 3)",
+        "ETA",
         type=number_where("a number above 1", lambda eta: eta > 1),
     )
     add("--first", "updates before the first are dropped (default: by --steps)")

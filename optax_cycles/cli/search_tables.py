@@ -51,9 +51,9 @@ def _show_leaderboard(content: Mapping[str, Any], console: Console) -> None:
         for row in rows
     ]
     seeds = settings.get("seeds", 1)
-    over = f", median of {seeds} seeds" if seeds > 1 else ""
-    best = "most" if settings["mode"] == "max" else "least"
-    title = f"The {best} {metric} after {settings['steps']:,} updates{over}"
+    over = f", medians of {seeds} seeds" if seeds > 1 else ""
+    by = f"{metric} ({settings['mode']})"
+    title = f"The best points by {by}, after {settings['steps']:,} updates{over}"
     columns = ["rank", metric, *ends, *hparams]
     console.table(title, [column.replace("_", " ") for column in columns], shown)
 

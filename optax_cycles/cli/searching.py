@@ -20,6 +20,8 @@ from optax_cycles.cli.search_tables import show
 from optax_cycles.cli.studies import Studies
 from optax_cycles.cli.work import DEFAULT_BATCH_SIZE, Program, Work, settings_of
 from optax_cycles.search.result import SearchResult
+from optax_cycles.sweep.arguments import validation_batch
+from optax_cycles.sweep.batches import check_batch_size, examples
 from optax_cycles.sweep.check import check_trainable
 from optax_cycles.sweep.loop import Interrupted, SweepError
 from optax_cycles.sweep.space import with_seeds
@@ -59,12 +61,20 @@ class Searching(Work):
 
     def _check(self) -> None:
         """Check what is trained, and that it reports the metric that is compared."""
+        task, programs = self.task, self.programs()
+        count = examples("run", "data", task.train)
+        for program in programs:
+            check_batch_size("run", count, program.batch_size)
+        validation_batch(task.train, task.validation)
         with self._tracing():
-            for program in self.programs():
+            for program in programs:
                 train, (batch, validation) = program.trainable, self._batches(program)
                 check_trainable(train, program.hparams, batch, validation)
-                metrics = _metrics(train, program.hparams, validation)
-                _checks.choice("run", "--metric", self.asked.metric, metrics)
+                known = _metrics(train, program.hparams, validation)
+                if self.asked.metric not in known:
+                    near = _checks.near(self.asked.metric, known)
+                    got = self.asked.metric
+                    raise ValueError(f"--metric must be {near}, got {got!r}")
 
     def parts(self) -> Sequence[str]:
         """The one part there is."""

@@ -77,6 +77,13 @@ class Studies:
             except (Interrupted, SweepError) as stop:
                 stop.result = result(stop.result.sweep)
                 raise
+            except (Exception, KeyboardInterrupt) as error:
+                if not kept:
+                    raise
+                # Not to lose what earlier batches have found.
+                if isinstance(error, KeyboardInterrupt):
+                    raise Interrupted(result()) from None
+                raise SweepError(f"{_METHOD}: {error}", result()) from error
             one.sweep.save(checkpoint / f"{trained:06}.nc")
             kept.append(one.sweep)
             trained += count

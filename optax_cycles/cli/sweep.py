@@ -21,8 +21,8 @@ from optax_cycles.cli.options import (
 from optax_cycles.cli.points import GRID, Points, asked
 
 _DESCRIPTION = """\
-Train a grid of hyperparameters, or points drawn from their ranges, all at once, and
-set them in order. Without --problem it takes scikit-learn's digits.
+Train a grid of hyperparameters, or points drawn from their ranges, all at once,
+and set them in order. Without --problem it takes scikit-learn's digits.
 """
 _EPILOG = """\
 examples:
@@ -35,8 +35,8 @@ examples:
       --space sgdw.momentum=0.8,0.9,0.95 --space batch_size=16,32
 
 {ranges}
-  Without :NUM there are 64 values, or 16 each in a grid; with --points any between
-  the ends.
+  Without :NUM there are 64 values, or 16 each in a grid; with --points any
+  between the ends.
 
 hyperparameters:
 {hyperparameters}
@@ -45,12 +45,12 @@ hyperparameters:
 {stopping}
 
 written to the folder --out:
-  sweep.json   "best" (the hyperparameters and the metric, the median over seeds),
+  sweep.json   "best" (hyperparameters, and the metric, the median over seeds),
                "leaderboard", "members", "updates", "settings", "seconds",
                "versions", "complete"
   sweep.nc     all curves, as netCDF; read it with xarray.open_dataset or
-               oc.sweep.SweepResult.load; of several optimizers or batch sizes one
-               each, sweep-NAME.nc
+               oc.sweep.SweepResult.load; of several optimizers or batch sizes
+               one each, sweep-NAME.nc
   state/       with --keep-state, the best member, for --from-checkpoint
   checkpoints/ there until the command is complete
 

@@ -12,6 +12,7 @@ import pytest
 
 import optax_cycles as oc
 from optax_cycles.cli import main
+from optax_cycles.cli.console import Console
 
 TASK = """
 import jax.numpy as jnp
@@ -51,6 +52,16 @@ def flat_task():
     return make(lambda params, batch, key: 0.0 * jnp.sum(params) + 1.0)
 
 
+def parabola():
+    # From 1 to 0 in four dimensions, whatever the data are.
+    def loss(params, batch, key):
+        return jnp.sum(params**2) / 2
+
+    return task._replace(
+        problem=oc.problem_from_loss(lambda key: jnp.ones(4), loss)
+    )
+
+
 def nan_task():
     return make(lambda params, batch, key: jnp.nan * jnp.sum(params))
 
@@ -87,17 +98,65 @@ def narrow():
     return tuple(NARROW.get(word, word) for word in QUICK)
 
 
+@pytest.fixture(scope="session")
+def in_folder(tmp_path_factory):
+    """`in_folder(*words)` runs a command in a folder of its own.
+
+    Returns what it printed, and the folder with what it left.
+    """
+
+    def run(*words):
+        folder = tmp_path_factory.mktemp("once")
+        (folder / "tiny.py").write_text(TASK)
+        said = io.StringIO()
+        with contextlib.chdir(folder), contextlib.redirect_stdout(said):
+            code = main([*map(str, words), "--out", "found"])
+        sys.modules.pop("tiny", None)
+        assert code == 0
+        return SimpleNamespace(out=said.getvalue(), folder=folder / "found")
+
+    return run
+
+
 @pytest.fixture(scope="module")
-def once(tmp_path_factory):
+def once(in_folder):
     """The folder of a range test that has been run, and what it printed."""
-    folder = tmp_path_factory.mktemp("once")
-    (folder / "tiny.py").write_text(TASK)
-    said = io.StringIO()
-    with contextlib.chdir(folder), contextlib.redirect_stdout(said):
-        code = main([*QUICK, "--out", "found"])
-    sys.modules.pop("tiny", None)
-    assert code == 0
-    return SimpleNamespace(out=said.getvalue(), folder=folder / "found")
+    return in_folder(*QUICK)
+
+
+class Seen(list):
+    """What the parts report; a function put into it is called, too."""
+
+    def interrupt(self, part, updates):
+        """Press Ctrl-C in one part, once so many updates of its members are done."""
+
+        def press(name, done):
+            if name == part and done >= updates:
+                raise KeyboardInterrupt
+
+        self.append(press)
+
+
+@pytest.fixture
+def progress(monkeypatch):
+    """What the parts report, in a list that can interrupt them."""
+    seen = Seen()
+
+    @contextlib.contextmanager
+    def bars(self, *names):
+        def reporting(name):
+            def report(now):
+                press = next(filter(callable, seen), None)
+                seen.append((name, now.done))
+                if press is not None:
+                    press(name, now.done)
+
+            return report
+
+        yield {name: reporting(name) for name in names}
+
+    monkeypatch.setattr(Console, "bars", bars)
+    return seen
 
 
 @pytest.fixture(scope="session")

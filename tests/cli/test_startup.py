@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from optax_cycles.cli import search, sweep
 from optax_cycles.cli.interrupt import ends_at_once
 from optax_cycles.cli.main import build_parser
 from optax_cycles.cli.question import asked
@@ -36,9 +37,13 @@ print(code, sorted({heavy!r} & set(sys.modules)), file=sys.stderr)
         ("--help", 0),
         ("--version", 0),
         ("range-test --help", 0),
+        ("sweep --help", 0),
+        ("search --help", 0),
         ("plot --help", 0),
         ("range-test --steps none", 2),
         ("range-test --num 2", 2),
+        ("sweep --sample sobol", 2),
+        ("search --method population --points 3", 2),
         ("tune", 2),
     ],
 )
@@ -53,14 +58,20 @@ def test_help_and_bad_options_need_no_jax(words, code):
 @pytest.mark.parametrize("line", LINES)
 def test_the_commands_of_the_documentation_can_be_parsed(line):
     args = build_parser().parse_args(shlex.split(line))
-    if line.startswith("range-test"):
-        asked(args)
+    questions = {
+        "range-test": asked,
+        "sweep": sweep.question,
+        "search": search.question,
+    }
+    ask = questions.get(line.split()[0])
+    if ask is not None:
+        ask(args)
 
 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_help_fits_the_terminal(columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(columns))
-    for command in ([], ["range-test"], ["plot"]):
+    for command in ([], ["range-test"], ["sweep"], ["search"], ["plot"]):
         with pytest.raises(SystemExit):
             build_parser().parse_args([*command, "--help"])
         lines = capsys.readouterr().out.splitlines()

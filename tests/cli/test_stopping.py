@@ -1,6 +1,5 @@
 """`optax-cycles range-test` stops at any moment, and the same command goes on."""
 
-import contextlib
 import json
 import os
 import resource
@@ -14,44 +13,11 @@ import numpy as np
 import pytest
 
 import optax_cycles as oc
-from optax_cycles.cli.console import Console
 from optax_cycles.sweep.engine import Engine
 
 
 def content_of(folder):
     return json.loads((folder / "range_test.json").read_text())
-
-
-@pytest.fixture
-def progress(monkeypatch):
-    """What the parts report, in a list; a function put into it is called, too."""
-    seen = []
-
-    @contextlib.contextmanager
-    def bars(self, *names):
-        def reporting(name):
-            def report(now):
-                press = next(filter(callable, seen), None)
-                seen.append((name, now.done))
-                if press is not None:
-                    press(name, now.done)
-
-            return report
-
-        yield {name: reporting(name) for name in names}
-
-    monkeypatch.setattr(Console, "bars", bars)
-    return seen
-
-
-def interrupting(part, updates):
-    """Presses Ctrl-C in one part, once so many updates of its members are done."""
-
-    def press(name, done):
-        if name == part and done >= updates:
-            raise KeyboardInterrupt
-
-    return press
 
 
 @pytest.fixture
@@ -65,7 +31,7 @@ def test_control_c_keeps_what_has_been_computed_and_the_command_goes_on(
     command, quick, progress, once, same_curves
 ):
     """Ctrl-C in the middle of the range test, after 10 of 20 updates."""
-    progress.append(interrupting("range test", 10 * 16))
+    progress.interrupt("range test", 10 * 16)
     code, out, err = command(*quick, "--out", "cut")
     assert code == 1
     assert err.count("\n") == 1
@@ -94,7 +60,7 @@ def test_control_c_keeps_what_has_been_computed_and_the_command_goes_on(
 def test_control_c_in_a_later_part_keeps_the_earlier_ones(
     command, quick, progress, once, same_curves
 ):
-    progress.append(interrupting("training", 1))
+    progress.interrupt("training", 1)
     assert command(*quick, "--out", "cut")[0] == 1
     content = content_of(Path("cut"))
     assert (content["complete"], content["trainings"]) == (False, {})
@@ -210,7 +176,7 @@ def test_a_complete_test_of_another_task_is_not_shown(
 def test_an_interrupted_test_does_not_go_on_with_another_task(
     command, folder, quick, progress
 ):
-    progress.append(interrupting("range test", 1))
+    progress.interrupt("range test", 1)
     command(*quick, "--out", "cut")
     before = content_of(folder / "cut")
     sys.modules.pop("tiny")
