@@ -15,8 +15,12 @@ _OWN = ("rank", "member", "updates", "status")
 
 def show(content: Mapping[str, Any], console: Console, folder: Folder) -> None:
     """Print the tables, and which files there are."""
-    if content.get("leaderboard"):
+    metric = content["settings"]["metric"]
+    rows = content.get("leaderboard", ())
+    # Stopped early, there may be nothing to set in order.
+    if any(row[metric] is not None for row in rows):
         _show_leaderboard(content, console)
+    if "updates" in content:
         _show_updates(content, console)
     if content.get("history"):
         _show_history(content, console, folder.main)

@@ -196,6 +196,7 @@ def test_control_c_keeps_what_has_been_computed_and_the_command_goes_on(
     assert (code, err.count("\n")) == (1, 1)
     assert "error: interrupted; the same command goes on from what cut/ has" in err
     assert "(incomplete)" in out
+    assert "The best points" not in out
     cut = content_of(folder / "cut")
     assert (cut["complete"], cut["best"]) == (False, None)
     losses = oc.sweep.SweepResult.load(folder / "cut/sweep.nc").train["loss"]
