@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from optax_cycles._figures import save_figure
 from optax_cycles.cli.folder import STATE, Folder
 from optax_cycles.cli.found import Found
 from optax_cycles.cli.snapshot import write_snapshot
@@ -68,15 +69,26 @@ def _history(result: SearchResult) -> dict[str, Any]:
 
 
 def write(found: Searched, folder: Folder) -> None:
-    """Write the curves, the state and last the JSON file; drop those of old runs."""
+    """Write the curves, the figures, the state and last the JSON file."""
     writers: dict[str, Callable[[Path], None]] = {}
     result = found.result
     name = folder.main.removesuffix(".json")
     if result is not None:
+        several = len(result.points) > 1
         for point, one in zip(result.points, result.results, strict=False):
-            label = "-".join(map(str, point.values()))
-            several = len(result.points) > 1
-            writers[f"{name}-{label}.nc" if several else f"{name}.nc"] = one.sweep.save
+            label = f"-{'-'.join(map(str, point.values()))}" if several else ""
+            writers[f"{name}{label}.nc"] = one.sweep.save
+            writers[f"{name}{label}.png"] = _drawing(one)
+        if several:
+            writers[f"{name}.png"] = _drawing(result)
         if found.settings["keep_state"] and found.complete and not found.refusal:
             writers[STATE] = lambda path: write_snapshot(path, result.best_state())
     folder.write(found.content(), writers)
+
+
+def _drawing(result: SearchResult | StaticResult) -> Callable[[Path], None]:
+    def draw(path: Path) -> None:
+        figure: Any = result.plot()
+        save_figure(figure, path)
+
+    return draw

@@ -51,6 +51,8 @@ written to the folder --out:
   sweep.nc     all curves, as netCDF; read it with xarray.open_dataset or
                oc.sweep.SweepResult.load; of several optimizers or batch sizes
                one each, sweep-NAME.nc
+  sweep.png    each point as a line to its metric; of several optimizers or
+               batch sizes their points side by side, and sweep-NAME.png
   state/       with --keep-state, the best member, for --from-checkpoint
   checkpoints/ there until the command is complete
 

@@ -64,7 +64,7 @@ def test_it_prints_who_was_dropped_and_what_was_spent(halved):
     assert "│ 18 │ ended │" in out
     assert out.count("dropped") == 8
     assert "9 members, 42 of 162 updates (26%)" in out
-    assert "In found/: search.nc, search.json" in out
+    assert "In found/: search.nc, search.png, search.json" in out
 
 
 def test_seeds_are_compared_by_their_median(command, folder):
@@ -115,7 +115,7 @@ def test_the_history_of_a_population_is_the_best_members_schedule(population):
     assert best["learning_rate"] == rates[-1]
     assert "The schedule of the best member" in population.out
     assert content["updates"]["spent"] == 8 * 18
-    files = ["search.json", "search.nc", "state"]
+    files = ["search.json", "search.nc", "search.png", "state"]
     assert sorted(os.listdir(population.folder)) == files
 
 
@@ -143,7 +143,8 @@ def test_optunas_own_storage_has_the_trials(tried):
     assert content["best"]["learning_rate"] == pytest.approx(max(rates), rel=1e-6)
     result = curves_of(tried.folder)
     np.testing.assert_allclose(result.space.members()["learning_rate"], rates)
-    assert sorted(os.listdir(tried.folder)) == ["search.json", "search.nc", "study.db"]
+    files = ["search.json", "search.nc", "search.png", "study.db"]
+    assert sorted(os.listdir(tried.folder)) == files
 
 
 def test_trials_go_on_from_the_batches_that_are_told(command, folder, progress, tried):

@@ -67,8 +67,10 @@ def test_it_prints_the_leaderboard_the_time_and_the_files(swept):
     assert "The best points by loss (min), after 20 updates, medians of 2 seeds" in out
     best = content_of(swept.folder)["best"]
     assert f"│ 1 │ {best['loss']:.4g} │" in out
-    for words in ("diverged", "Where the time went", "sweep.nc, state, sweep.json"):
+    for words in ("diverged", "Where the time went"):
         assert words in out
+    assert "In found/: sweep.nc, sweep.png, state, sweep.json" in out
+    assert (swept.folder / "sweep.png").read_bytes().startswith(b"\x89PNG")
     assert max(map(len, swept.out.splitlines())) <= 80
 
 
@@ -108,8 +110,9 @@ def test_several_optimizers_and_batch_sizes_are_compared(command, folder):
         *("--space", "momentum.momentum=0.2,0.4"),
     )
     assert (code, err) == (0, "")
-    names = [f"sweep-{o}-{size}.nc" for o in ("momentum", "sgd") for size in (4, 8)]
-    assert sorted(os.listdir(folder / "both")) == [*names, "sweep.json"]
+    labels = [f"-{o}-{size}" for o in ("momentum", "sgd") for size in (4, 8)]
+    names = {f"sweep{label}.{end}" for label in labels for end in ("nc", "png")}
+    assert set(os.listdir(folder / "both")) == names | {"sweep.json", "sweep.png"}
     rows = content_of(folder / "both")["leaderboard"]
     assert len(rows) == 2 * (2 + 4)
     for row in rows:
@@ -185,7 +188,12 @@ def test_the_folder_of_another_command_is_refused_or_overwritten(command, copied
     assert "--out: found/ holds a sweep (sweep.json): give another --out, or" in err
     code, _, err = command(*search, "--overwrite")
     assert (code, err) == (0, "")
-    assert sorted(os.listdir(copied)) == ["search.json", "search.nc", "state"]
+    assert sorted(os.listdir(copied)) == [
+        "search.json",
+        "search.nc",
+        "search.png",
+        "state",
+    ]
 
 
 def test_control_c_keeps_what_has_been_computed_and_the_command_goes_on(
