@@ -68,8 +68,8 @@ written to the folder --out:
                xarray.open_dataset or oc.sweep.SweepResult.load; of several
                optimizers or batch sizes one each, search-NAME.nc
   search.png   who was dropped when, who copied whom, or each trial as a line to
-               its metric; of several optimizers or batch sizes their points side
-               by side, and search-NAME.png
+               its metric; of several optimizers or batch sizes their points
+               side by side, and search-NAME.png
   study.db     Optuna's storage, unless --study is another
   state/       with --keep-state, the best member, for --from-checkpoint
   checkpoints/ there until the command is complete
