@@ -171,6 +171,8 @@ def _traced_table(
     """The same with traced numbers, whose table has a fixed number of rows."""
     always_same = not _checks.is_traced(mult) and mult == 1.0
     rows = rows or (1 if always_same else _TRACED_ROWS)
+    if not _checks.is_traced(mult) and float(mult).is_integer():
+        return _whole_table(first, int(mult), rows)
     start, period = jnp.zeros((), jnp.uint32), jnp.asarray(first).astype(jnp.int32)
     starts, periods, factor = [start], [period], _factor(mult)
     for _ in range(rows - 1):
@@ -180,6 +182,23 @@ def _traced_table(
         starts.append(start)
         periods.append(period)
     return jnp.stack(starts), jnp.stack(periods)
+
+
+def _whole_table(first: Any, mult: int, rows: int) -> tuple[Array, Array]:
+    """The same for a whole factor, all rows at once: the loop takes long to compile."""
+    first = jnp.asarray(first).astype(jnp.int32)
+    powers = [mult**row for row in range(rows)]
+    sums = [sum(powers[:row]) for row in range(rows)]
+
+    def times(factors: list[int], most: int) -> Array:
+        """`first` times each factor, `most` where it would be more."""
+        room = np.array([most // max(factor, 1) for factor in factors], np.uint32)
+        small = np.array([min(factor, most) for factor in factors], np.uint32)
+        whole = first.astype(jnp.uint32)
+        return jnp.where(whole <= room, whole * small, np.uint32(most))
+
+    periods = times(powers, MAX_STEP).astype(jnp.int32)
+    return times(sums, MAX_STEP + 1), periods
 
 
 class _Factor(NamedTuple):

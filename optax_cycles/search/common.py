@@ -10,9 +10,13 @@ import numpy as np
 from optax_cycles import _checks
 from optax_cycles._typing import Batch, Key, PyTree
 from optax_cycles.search.result import SIGNS, SearchResult
+from optax_cycles.sweep.arguments import validation_batch
+from optax_cycles.sweep.check import check_metric
+from optax_cycles.sweep.fingerprint import one_of
 from optax_cycles.sweep.judge import Judge, Standing
 from optax_cycles.sweep.loop import Interrupted, SweepError, check_options, run
 from optax_cycles.sweep.members import Status
+from optax_cycles.sweep.placement import resolve_placement
 from optax_cycles.sweep.space import Space
 from optax_cycles.sweep.trainable import Trainable
 from optax_cycles.sweep.training import Progress
@@ -56,6 +60,26 @@ def scores_of(function: str, standing: Standing, metric: str, mode: str) -> np.n
     return np.where(running & np.isfinite(values), values, np.inf)
 
 
+def check_reported(
+    function: str,
+    metric: str,
+    *,
+    trainable: Trainable,
+    space: Space,
+    data: PyTree,
+    validation: Batch,
+    options: Mapping[str, Any],
+) -> None:
+    """Check that a metric is evaluated, before anything is compiled or trained.
+
+    Raises:
+      ValueError: if it is not.
+    """
+    batch = validation_batch(data, validation)
+    with resolve_placement("auto", mesh=options.get("mesh")).tracing():
+        check_metric(function, metric, trainable, one_of(space), batch)
+
+
 def searched(
     method: str,
     trainable: Trainable,
@@ -78,6 +102,16 @@ def searched(
         raise TypeError(f"{method}: judge is its own, got {options['judge']!r}")
     if validation is None:
         raise ValueError(f"{method}: validation data are needed, got None")
+    if isinstance(trainable, Trainable):
+        check_reported(
+            method,
+            metric,
+            trainable=trainable,
+            space=space,
+            data=data,
+            validation=validation,
+            options=options,
+        )
     verdicts = [] if judge is None else list(judge.steps)
 
     def finish(sweep: Any) -> SearchResult:
@@ -98,5 +132,4 @@ def searched(
     except (Interrupted, SweepError) as stop:
         stop.result = finish(stop.result)
         raise
-    _checks.choice(method, "metric", metric, sweep.validation)
     return finish(sweep)

@@ -84,6 +84,36 @@ def check_trainable(
     _check_metrics("evaluate", measured)
 
 
+def check_metric(
+    function: str,
+    metric: str,
+    trainable: Trainable,
+    hparams: Hparams,
+    validation: Batch,
+) -> None:
+    """Check that a metric is evaluated, before anything is compiled.
+
+    Args:
+      function: who asks.
+      metric: the metric.
+      trainable: what is to be trained.
+      hparams: one member's hyperparameters.
+      validation: one batch for `evaluate`.
+
+    Raises:
+      ValueError: if it is not, or there is no `evaluate`.
+    """
+    if trainable.evaluate is None:
+        raise ValueError(f"{function}: the trainable has no evaluate to compare by")
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = _trace("init", lambda hp, k: initial_state(trainable, k, hp), hparams, key)
+    found = _trace(
+        "evaluate", lambda _, *rest: trainable.evaluate(*rest), {}, state, validation
+    )
+    _check_metrics("evaluate", found)
+    _checks.choice(function, "metric", metric, found)
+
+
 def _trace(name: str, function: Any, hparams: Hparams, *rest: PyTree) -> Any:
     """`eval_shape` of `function(hparams, *rest)`; names what can't be traced."""
     shapes = {

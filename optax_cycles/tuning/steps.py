@@ -27,7 +27,7 @@ from optax_cycles.tuning.work import SIGNS, Scored, Work
 MOMENTUM = 0.9
 # Around what the range test found, before they are tried in earnest.
 SPREAD = 6.0
-MANY_RATES = 24
+FEWEST_RATES, MANY_RATES = 8, 24
 EVALUATIONS = 20
 
 
@@ -39,7 +39,7 @@ def figures(value: float, digits: int = 3) -> float:
 def probe(work: Work) -> None:
     """Find out how long an update takes, for a budget that is a time."""
     rates = log_space(1e-5, 1e-4, work.group)
-    points = [_constant(work, rate) for rate in rates]
+    points = [constant(work, rate) for rate in rates]
     for _ in range(2):  # the first is slower, which no other step will be
         work.train("timing", points, 1, length=min(work.steps, 20))
 
@@ -54,14 +54,13 @@ def batch_size(
     step, whole, first = "batch size", work.steps, sizes[0]
     with work.learning(step) as found:
         each = work.short
-        points, _ = population(updates / each / len(sizes), work.group, most=1)
+        trainings = max(updates / each / len(sizes), FEWEST_RATES)
+        points, _ = population(trainings, work.group, most=1)
         tried: list[tuple[int, int, Scored | None]] = []
         for size in sizes:
             work.batch_size(size, first, whole)
             length = max(round(each * first / size), 1)
-            candidates = [
-                _constant(work, rate) for rate in log_space(low, high, points)
-            ]
+            candidates = [constant(work, rate) for rate in log_space(low, high, points)]
             try:
                 ranked, _ = work.train(step, candidates, 1, length=length)
             except SweepError as error:
@@ -84,7 +83,8 @@ def batch_size(
         )
 
 
-def _constant(work: Work, rate: float) -> Candidate:
+def constant(work: Work, rate: float) -> Candidate:
+    """A constant rate, the usual momentum, and no decay."""
     momentum = None if work.family.momentum_name is None else (MOMENTUM, MOMENTUM)
     decay = 0.0 if work.family.has_decay else None
     return Candidate("constant", figures(rate), momentum, decay)
@@ -117,10 +117,13 @@ def learning_rate(work: Work, updates: int, low: float, high: float) -> RangeSug
     step, short = "learning rate", work.short
     with work.learning(step) as found:
         points, seeds = population(
-            updates / short, work.group, most=MANY_RATES, seeds=(1, 2, 3, 4, 6)
+            max(updates / short, FEWEST_RATES),
+            work.group,
+            most=MANY_RATES,
+            seeds=(1, 2, 3, 4, 6),
         )
         rates = [figures(rate) for rate in log_space(low, high, points)]
-        candidates = [_constant(work, rate) for rate in rates]
+        candidates = [constant(work, rate) for rate in rates]
         scored, sweep = work.train(
             step, candidates, seeds, length=short, horizons=[0, short]
         )

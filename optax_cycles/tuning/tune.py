@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ import optax
 from optax_cycles import _checks
 from optax_cycles._typing import Batch, Key, PyTree
 from optax_cycles.range_test import RangeSuggestion
+from optax_cycles.search.common import check_reported
 from optax_cycles.sweep.problem import Problem
-from optax_cycles.sweep.trainable import trainable
+from optax_cycles.sweep.space import Space
+from optax_cycles.sweep.trainable import Trainable, trainable
 from optax_cycles.tuning import steps as parts
 from optax_cycles.tuning.arguments import (
     batch_sizes,
@@ -26,8 +28,8 @@ from optax_cycles.tuning.arguments import (
     check_whole,
 )
 from optax_cycles.tuning.budget import Budget, group_of
-from optax_cycles.tuning.candidate import program
-from optax_cycles.tuning.family import family_of
+from optax_cycles.tuning.candidate import columns, program
+from optax_cycles.tuning.family import Family, family_of
 from optax_cycles.tuning.recipe import Recipe
 from optax_cycles.tuning.work import SIGNS, TuneProgress, Work
 
@@ -41,7 +43,8 @@ SHARES = {
     "final": 0.2,
 }
 DEFAULT_TRAININGS = 120
-FEWEST_TRAININGS = 12
+# 8 rates and 2 settings for a short time; 2 and 2 settings, 6 schedules, 2 finalists.
+FEWEST_SHORT, FEWEST_WHOLE = 10, 12
 
 
 def tune(
@@ -132,7 +135,7 @@ def tune(
     sizes = batch_sizes(name, batch_size, data)
     work = Work(
         family=family,
-        trainable=trainable(problem, partial(program, family)),
+        trainable=_trainable(problem, family),
         data=data,
         validation=check_validated(name, validation),
         steps=check_whole(name, "steps", steps),
@@ -148,6 +151,16 @@ def tune(
         checkpoint=None if checkpoint is None else Path(checkpoint),
         progress=progress,
     )
+    first = Space((columns([parts.constant(work, low)], work.steps),))
+    check_reported(
+        name,
+        metric,
+        trainable=work.trainable,
+        space=first,
+        data=data,
+        validation=validation,
+        options=options,
+    )
     _checks.choice(name, "mode", mode, SIGNS)
     left = Shares(work, SHARES if len(sizes) > 1 else dict(list(SHARES.items())[1:]))
     if len(sizes) > 1:
@@ -159,6 +172,12 @@ def tune(
     pool = parts.schedules(work, left.of("schedule"), ranked)
     parts.final(work, pool)
     return work.recipe(complete=True)
+
+
+@lru_cache(maxsize=4)
+def _trainable(problem: Problem, family: Family) -> Trainable:
+    """The same again for the same, so that a second tuning compiles nothing."""
+    return trainable(problem, partial(program, family))
 
 
 class Shares:
@@ -173,7 +192,7 @@ class Shares:
         self.work, self.shares = work, dict(shares)
         if work.budget.in_seconds:
             parts.probe(work)
-        needed = FEWEST_TRAININGS * work.steps
+        needed = FEWEST_SHORT * work.short + FEWEST_WHOLE * work.steps
         if work.budget.left < needed:
             asked = work.budget.asked
             reach = (
@@ -181,7 +200,7 @@ class Shares:
                 if not work.budget.in_seconds
                 else (f", which pays for {work.budget.left} updates here")
             )
-            expected = f"enough for {needed} updates, {FEWEST_TRAININGS} trainings"
+            expected = f"enough for {needed} updates"
             _checks.fail("tune", "budget", expected, f"{asked}{reach}")
         if not work.budget.in_seconds:
             work.group = group_of(work.budget.left // work.steps)

@@ -78,6 +78,10 @@ class Work:
       progress: told of every segment.
       evidence: what each step learned.
       best: the best candidate so far.
+      scores: the metric of its final trainings.
+      diagnosis: of them.
+      sweeps: how many sweeps there have been.
+      told_done: the updates that were last told as progress.
     """
 
     family: Family
@@ -98,6 +102,7 @@ class Work:
     scores: tuple[float, ...] = ()
     diagnosis: dict[str, Any] | None = None
     sweeps: int = 0
+    told_done: int = 0
 
     @property
     def segment(self) -> int:
@@ -151,7 +156,9 @@ class Work:
 
         def moved(now: Progress) -> None:
             if self.progress is not None:
+                # Members that stop early count as done here, and are given back.
                 done = before + round(now.done * self.budget.weight)
+                self.told_done = done = max(done, self.told_done)
                 total = max(self.budget.total, done)
                 self.progress(TuneProgress(step, done, total))
 

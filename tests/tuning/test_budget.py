@@ -3,7 +3,7 @@
 import pytest
 
 from optax_cycles.tuning import budget as module
-from optax_cycles.tuning.budget import Budget, split
+from optax_cycles.tuning.budget import Budget, group_of, population
 
 
 def test_updates_are_counted_down():
@@ -49,13 +49,32 @@ def test_other_budgets_are_refused(asked, error):
 
 
 @pytest.mark.parametrize(
-    ("updates", "most", "points", "seeds"),
-    [(1000, 24, 100, 1), (10000, 24, 200, 5), (1000, 40, 50, 2), (5, 24, 1, 1)],
+    ("trainings", "group", "most", "expected"),
+    [
+        # 96 members: 4 seeds leave 24 points; 6 would leave 16.
+        (96, 12, 24, (24, 4)),
+        (100, 12, 24, (24, 4)),
+        (96, 12, 1, (16, 6)),
+        # Less than a group is a group.
+        (1, 4, 24, (4, 1)),
+        (11, 2, 24, (12, 1)),
+    ],
 )
-def test_more_seeds_once_there_are_points_enough(updates, most, points, seeds):
-    # Trainings of 10 updates.
-    found = split(updates, 10, most=most, seeds=(1, 2, 5))
-    if (updates, most) == (1000, 24):
-        assert found == (50, 2)
-    else:
-        assert found == (points, seeds)
+def test_more_seeds_once_there_are_points_enough(trainings, group, most, expected):
+    points, seeds = population(trainings, group, most=most, seeds=(1, 2, 3, 4, 6))
+    assert (points, seeds) == expected
+
+
+def test_populations_are_whole_groups():
+    for trainings in range(1, 200):
+        for group in (2, 4, 6, 12):
+            points, seeds = population(trainings, group, most=9, seeds=(1, 2, 3))
+            assert points * seeds % group == 0
+            assert abs(points * seeds - max(trainings, group)) <= group / 2
+
+
+@pytest.mark.parametrize(
+    ("trainings", "group"), [(5, 2), (30, 2), (50, 6), (120, 12), (1000, 48)]
+)
+def test_groups_are_about_a_tenth(trainings, group):
+    assert group_of(trainings) == group

