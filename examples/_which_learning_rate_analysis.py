@@ -178,7 +178,7 @@ def width_findings(valleys, step):
         places = {width: valley.best for width, valley in by_width.items()}
         known = [place for place in places.values() if place is not None]
         rates = next(iter(by_width.values())).rates
-        moved = rates[max(known)] / rates[min(known)] if known else np.inf
+        moved = float(rates[max(known)] / rates[min(known)]) if known else None
         first = places[min(places)]
         cost = [
             valley.medians[first] / valley.medians.min()
@@ -186,8 +186,8 @@ def width_findings(valleys, step):
             if first is not None and valley.best is not None
         ]
         found[f"best rate stays put: {name}"] = {
-            "holds": bool(len(known) == len(places) and moved < 1.01 * step),
-            "moved": float(moved),
+            "holds": len(known) == len(places) and moved < 1.01 * step,
+            "moved": moved,
             # Steps at the narrowest network's best rate over those at the best one.
             "cost_of_staying": float(max(cost)) if cost else None,
         }

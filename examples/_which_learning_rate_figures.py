@@ -36,7 +36,8 @@ def valley_figure(task, grid, his):
     figure = new_figure(1.2 + 2.7 * columns, 0.9 + 2.1 * rows)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     looks = styles(grid)
-    bottom = task.horizons[0] / 2.2
+    steps = np.concatenate([runs.valley.steps.ravel() for runs in grid.values()])
+    bottom = min(steps.min(), task.updates) / 2
     top = task.updates * 1.9
     for number, (axes, (name, runs)) in enumerate(
         zip(panels.flat, grid.items(), strict=False)
@@ -147,7 +148,8 @@ def curves_figure(task, grid):
         fontsize=10,
     )
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=8, loc="lower right")
+    if len(axes.lines) > 1:
+        axes.legend(fontsize=8, loc="lower right")
     return figure
 
 

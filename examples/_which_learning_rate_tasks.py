@@ -138,14 +138,16 @@ def mnist(folder: Path | None) -> Task:
 
     Every tenth of the 10,000 test images validates.
     """
-    parts = read_folder(folder) if folder else fetch()
-    train, test = ((images[..., None] / 255, labels) for images, labels in parts)
+    train, test = map(_ready, read_folder(folder) if folder else fetch())
     every = tuple(part[::TEST_EVERY] for part in test)
-    return like_his("mnist", tuple(map(_compact, train)), tuple(map(_compact, every)))
+    return like_his("mnist", train, every)
 
 
-def _compact(array: np.ndarray) -> np.ndarray:
-    return array.astype(np.float32 if array.ndim > 1 else np.int32)
+def _ready(part: Any) -> Any:
+    """Pixels from 0 to 1 with an axis of channels, and labels as JAX has them."""
+    images, labels = part
+    pixels = np.divide(images, 255, dtype=np.float32, casting="same_kind")
+    return pixels[..., None], labels.astype(np.int32)
 
 
 def fetch() -> list[tuple[np.ndarray, np.ndarray]]:
@@ -153,14 +155,13 @@ def fetch() -> list[tuple[np.ndarray, np.ndarray]]:
     from sklearn.datasets import fetch_openml
 
     bunch = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff")
-    images, labels = np.asarray(bunch.data), np.asarray(bunch.target).astype(np.int32)
+    images, labels = np.asarray(bunch.data), np.asarray(bunch.target)
     if images.shape != OPENML_SHAPE or len(labels) != len(images):
         raise ValueError(
             f"fetch: mnist_784 must be {OPENML_SHAPE[0]} images of 784 pixels with a "
             f"label each, got {images.shape} and {len(labels)} labels"
         )
-    images = images.astype(np.float32).reshape(-1, 28, 28)
-    at = OPENML_TRAIN
+    images, at = images.reshape(-1, 28, 28), OPENML_TRAIN
     return [(images[:at], labels[:at]), (images[at:], labels[at:])]
 
 
@@ -179,7 +180,7 @@ def read_folder(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
                 f"{folder}: {part} must have a label for each image, got "
                 f"{len(images)} images and {len(labels)} labels"
             )
-        parts.append((images.astype(np.float32), labels.astype(np.int32)))
+        parts.append((images, labels))
     return parts
 
 
