@@ -30,7 +30,7 @@ from _measure import Row, spread, spread_of_ratios
 EXAMPLE = Path(__file__).parents[1] / "examples" / "which_learning_rate.py"
 SIDES = ("ours", "torch", "gpu")
 HIS_SECONDS = 31_095
-UPDATES, TARGET, BATCH, LOOKS = 450, 0.95, 32, 40  # those of the example on digits
+UPDATES, TARGET, BATCH = 450, 0.95, 32  # those of the example on digits
 
 
 class Size(NamedTuple):
@@ -177,7 +177,7 @@ def torch_side(size: Size) -> dict[str, float]:
         (torch.as_tensor(images).permute(0, 3, 1, 2), torch.as_tensor(labels).long())
         for images, labels in problems.digits()
     ]
-    looks = set(np.round(np.geomspace(5, UPDATES, LOOKS)).astype(int).tolist())
+    looks = set(np.round(5 * 1.12 ** np.arange(50)).astype(int).tolist())
     looks = {at for at in looks if at < size.updates} | {size.updates}
     chosen = size.learning_rates()[size.every // 2 :: size.every]
     makers = torch_optimizers()

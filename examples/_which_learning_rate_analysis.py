@@ -180,16 +180,17 @@ def width_findings(valleys, step):
         rates = next(iter(by_width.values())).rates
         moved = float(rates[max(known)] / rates[min(known)]) if known else None
         first = places[min(places)]
-        cost = [
-            valley.medians[first] / valley.medians.min()
-            for valley in by_width.values()
+        costs = {
+            width: float(valley.medians[first] / valley.medians.min())
+            for width, valley in by_width.items()
             if first is not None and valley.best is not None
-        ]
+        }
         found[f"best rate stays put: {name}"] = {
             "holds": len(known) == len(places) and moved < 1.01 * step,
             "moved": moved,
             # Steps at the narrowest network's best rate over those at the best one.
-            "cost_of_staying": float(max(cost)) if cost else None,
+            "cost_of_staying": max(filter(np.isfinite, costs.values()), default=None),
+            "staying_fails_at": [w for w, cost in costs.items() if np.isinf(cost)],
         }
     return found
 

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullLocator
 
 from optax_cycles.plot import (
     BLUE,
@@ -37,75 +38,55 @@ def valley_figure(task, grid, his):
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     looks = styles(grid)
     steps = np.concatenate([runs.valley.steps.ravel() for runs in grid.values()])
-    bottom = min(steps.min(), task.updates) / 2
-    top = task.updates * 1.9
-    for number, (axes, (name, runs)) in enumerate(
-        zip(panels.flat, grid.items(), strict=False)
-    ):
-        look, valley = looks[name], runs.valley
-        finite = np.where(np.isfinite(valley.steps), valley.steps, np.nan)
-        works = valley.works
-        low, high = (
-            np.where(works, reduce(np.where(works[:, None], finite, 0), axis=1), np.nan)
-            for reduce in (np.nanmin, np.nanmax)
-        )
-        axes.fill_between(
-            valley.rates, low, high, color=look["color"], alpha=0.25, linewidth=0
-        )
-        medians = np.where(works, valley.medians, np.nan)
-        axes.plot(
-            valley.rates,
-            medians,
-            color=look["color"],
-            marker="o",
-            markersize=3,
-            linewidth=1.2,
-            label="median and range over seeds",
-        )
-        failed = valley.rates[~works]
-        axes.plot(
-            failed,
-            np.full(len(failed), task.updates * 1.35),
-            "x",
-            color=GREY,
-            markersize=3.5,
-            label="fails",
-        )
-        if valley.best is not None:
-            best = valley.rates[valley.best]
-            axes.plot(
-                best,
-                medians[valley.best],
-                "*",
-                color="black",
-                markersize=9,
-                label="best",
-            )
-        _draw_his(axes, his.get(name), bottom)
-        axes.axhline(task.updates, color=GREY, linewidth=0.7, linestyle=":")
-        title = name if valley.best is None else f"{name}: best at {best:.2g}"
-        axes.set_title(title, fontsize=10)
-        axes.set(xscale="log", yscale="log", ylim=(bottom / 1.3, top))
-        axes.set_xticks([10.0**power for power in range(-6, 3, 2)])
-        axes.minorticks_off()
-        axes.grid(alpha=0.25)
+    bottom = min(steps.min(), task.updates) / 1.8
+    for number, (name, runs) in enumerate(grid.items()):
+        axes = panels.flat[number]
+        _draw_valley(axes, runs.valley, task.updates, looks[name]["color"])
+        _draw_his(axes, his[name], bottom)
+        best = runs.valley.best
+        title = "" if best is None else f": best at {runs.valley.rates[best]:.2g}"
+        axes.set_title(name + title, fontsize=10)
         if number >= len(grid) - columns:
             axes.set_xlabel("learning rate")
         if number % columns == 0:
             axes.set_ylabel(f"updates to {100 * task.target:.0f} %")
-    for axes in list(panels.flat)[len(grid) :]:
+    axes.set(xscale="log", yscale="log", ylim=(bottom / 1.3, task.updates * 1.9))
+    axes.set_xticks([10.0**power for power in range(-6, 3, 2)])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:g}")
+    for axes in panels.flat[len(grid) :]:
         axes.remove()
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8
-    )
+    known = dict(zip(*reversed(panels[0, 0].get_legend_handles_labels()), strict=True))
+    place = "outside lower center"
+    figure.legend(known.values(), known, loc=place, ncols=len(known), fontsize=8)
     return figure
+
+
+def _draw_valley(axes, valley, updates, color):
+    """Median and range over the seeds that get there, and where most don't."""
+    works = valley.works
+    finite = np.where(np.isfinite(valley.steps), valley.steps, np.nan)
+    low, median, high = np.full((3, len(works)), np.nan)
+    low[works] = np.nanmin(finite[works], axis=1)
+    median[works] = valley.medians[works]
+    high[works] = np.nanmax(finite[works], axis=1)
+    axes.fill_between(valley.rates, low, high, color=color, alpha=0.25, linewidth=0)
+    line = {"color": color, "marker": "o", "markersize": 3, "linewidth": 1.2}
+    axes.plot(valley.rates, median, **line, label="median and range over seeds")
+    failed = valley.rates[~works]
+    height = np.full(len(failed), 1.35 * updates)
+    axes.plot(failed, height, "x", color=GREY, markersize=3.5, label="fails")
+    if valley.best is not None:
+        best = valley.rates[valley.best], median[valley.best]
+        axes.plot(*best, "*", color="black", markersize=9, label="best")
+    axes.axhline(updates, color=GREY, linewidth=0.7, linestyle=":")
+    axes.grid(alpha=0.25)
 
 
 def _draw_his(axes, valley, height):
     """His working range along the bottom, with his best rate."""
-    if valley is None:
-        return
     label = "his range and best rate on MNIST"
     axes.plot(
         valley.range, [height] * 2, color=HIS, linewidth=4, alpha=0.7, label=label

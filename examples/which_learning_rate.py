@@ -95,7 +95,8 @@ def train_widths(task, grid, widths, seeds):
 
 def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", choices=("digits", "mnist", "generated"))
+    data = ("digits", "mnist", "generated")
+    parser.add_argument("--data", choices=data, default=data[0])
     parser.add_argument("--folder", type=Path, help="where MNIST's four IDX files are")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument(
@@ -113,10 +114,15 @@ def parse(argv):
         help="of the network; none to leave them out",
     )
     parser.add_argument("--out", type=Path, help="folder for the figures and the JSON")
-    parser.set_defaults(data="digits")
     given = parser.parse_args(argv)
     if given.folder and given.data != "mnist":
         parser.error("--folder goes with --data mnist")
+    for name in ("seeds", "rates", "updates"):
+        value = getattr(given, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name} must be at least 1, got {value}")
+    if any(width <= 0 for width in given.widths):
+        parser.error(f"--widths must be above 0, got {given.widths}")
     return given
 
 
@@ -140,7 +146,7 @@ def main(argv=None):
     given = parse(argv)
     task = tasks.task_of(given.data, given.folder)
     if given.updates:
-        task = task.shortened(given.updates)
+        task = task._replace(updates=given.updates)
     rates = MACKS_RATES
     if given.rates:
         rates = oc.sweep.log_space(1e-6, 100.0, given.rates)
