@@ -191,6 +191,10 @@ def width_findings(valleys, step):
             # Steps at the narrowest network's best rate over those at the best one.
             "cost_of_staying": max(filter(np.isfinite, costs.values()), default=None),
             "staying_fails_at": [w for w, cost in costs.items() if np.isinf(cost)],
+            # Where the best rate may lie beyond those that were tried.
+            "best_at_the_edge": [
+                w for w, place in places.items() if place in (0, len(rates) - 1)
+            ],
         }
     return found
 

@@ -11,6 +11,7 @@ from flax import linen as nn
 
 import optax_cycles as oc
 from optax_cycles import problems
+from optax_cycles.sweep.convolution import conv_general_dilated
 
 # With the settings of TensorFlow 1, which were his. Its Adam adds epsilon before it
 # debiases, which is nothing at 1e-8.
@@ -44,9 +45,12 @@ class Network(nn.Module):
             return round(features * self.width)
 
         start = {"kernel_init": nn.initializers.glorot_uniform()}
+        # Side by side, convolutions of `lax` are slow on a GPU too.
+        product = {"conv_general_dilated": conv_general_dilated}
+        square = (self.kernel, self.kernel)
         x = images
         for features in self.features:
-            x = nn.relu(nn.Conv(wide(features), (self.kernel,) * 2, **start)(x))
+            x = nn.relu(nn.Conv(wide(features), square, **start, **product)(x))
             n, height, across, channels = x.shape
             # Max pooling, 2 x 2; its gradient is cheaper than that of `nn.max_pool`.
             blocks = (n, height // 2, 2, across // 2, 2, channels)

@@ -141,6 +141,16 @@ class Clock:
         }
 
 
+def write(folder, found, drawn):
+    """Write the JSON and figures, where there is a folder for them."""
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in drawn.items():
+        save_figure(figure, folder / f"which_learning_rate_{name}.png")
+    (folder / "which_learning_rate.json").write_text(json.dumps(found, indent=1))
+
+
 def main(argv=None):
     """Train, print, draw; returns what is written as JSON."""
     given = parse(argv)
@@ -158,19 +168,14 @@ def main(argv=None):
         "valleys": figures.valley_figure(task, grid, analysis.mack()),
         "accuracy": figures.curves_figure(task, grid),
     }
+    write(given.out, found, drawn)
     if given.widths:
         seeds = min(given.seeds, WIDTH_SEEDS)
         with Clock() as clock:
             widths = train_widths(task, grid, given.widths, seeds)
         found["widths"] = report.of_widths(widths, clock.seconds, WIDTH_STEP)
         report.print_widths(found["widths"])
-        drawn["widths"] = figures.width_figure(widths)
-    if given.out:
-        given.out.mkdir(parents=True, exist_ok=True)
-        for name, figure in drawn.items():
-            save_figure(figure, given.out / f"which_learning_rate_{name}.png")
-        path = given.out / "which_learning_rate.json"
-        path.write_text(json.dumps(found, indent=1))
+        write(given.out, found, {"widths": figures.width_figure(widths)})
     return found
 
 

@@ -222,6 +222,16 @@ def test_regret_compares_finders_with_a_truth_that_they_never_saw(tmp_path):
     assert [path.stat().st_mtime_ns for path in trained] == dates
 
 
+def test_which_learning_rate_extrapolates_a_sample_of_the_runs(tmp_path):
+    sides = ["--sides", "ours", "torch"]
+    result = quick("which_learning_rate", tmp_path, "--rounds", 1, *sides)
+    faster, wall, gpu = result["rows"]
+    ours, torch = (result["sides"][side] for side in sides[1:])
+    assert faster["value"]["median"] == torch["seconds"][0] / ours["seconds"][0]
+    assert wall["value"]["median"] == ours["seconds"][0] > ours["compile"][0] > 0
+    assert (gpu["value"], gpu["note"]) == (None, "not run")
+
+
 @pytest.fixture
 def module(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
