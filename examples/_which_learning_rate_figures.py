@@ -53,15 +53,20 @@ def valley_figure(task, grid, his):
     axes.set(xscale="log", yscale="log", ylim=(bottom / 1.3, task.updates * 1.9))
     axes.set_xticks([10.0**power for power in range(-6, 3, 2)])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter("{x:g}")
+    _number_plainly(axes.yaxis)
     for axes in panels.flat[len(grid) :]:
         axes.remove()
     known = dict(zip(*reversed(panels[0, 0].get_legend_handles_labels()), strict=True))
     place = "outside lower center"
     figure.legend(known.values(), known, loc=place, ncols=len(known), fontsize=8)
     return figure
+
+
+def _number_plainly(axis):
+    """Numbers like 50, 100 and 200 along a logarithmic axis of few powers of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:g}")
 
 
 def _draw_valley(axes, valley, updates, color):
@@ -161,6 +166,7 @@ def width_figure(widths):
         axes.set_xticks(marks, [f"{width:g}x" for width in marks])
         axes.set_xticks([], minor=True)
         axes.grid(alpha=0.25)
+    _number_plainly(left.yaxis)
     figure.legend(
         *left.get_legend_handles_labels(),
         loc="outside lower center",

@@ -341,3 +341,16 @@ def test_on_digits_most_of_macks_findings_hold(parts):
         assert 1 / 3 < best[name] / his[name] < 3
         assert 3 * max(best["Adam"], best["RMSProp"]) < best[name]
         assert 10 * best[name] < best["Adadelta"]
+
+
+@pytest.mark.slow
+def test_on_digits_best_rates_stay_put_as_the_network_grows(parts, tmp_path):
+    words = "--optimizers Adam GD --rates 25 --seeds 2 --widths 1 10 --out"
+    found = parts.main([*words.split(), str(tmp_path)])["widths"]
+    for name, one in found["findings"].items():
+        assert one["holds"], name
+        assert not one["staying_fails_at"]
+    for narrow, wide in (one.values() for one in found["optimizers"].values()):
+        assert wide["least"] < narrow["least"] / 2
+        assert wide["seconds_per_update"] > 2 * narrow["seconds_per_update"]
+    assert_is_png(tmp_path / "which_learning_rate_widths.png")
