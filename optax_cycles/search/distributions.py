@@ -53,9 +53,11 @@ class Integers(NamedTuple):
 
     def moved(self, value: int, factor: float) -> Any:
         """The integer nearest to the value times a factor, and another if there is."""
-        up = 1 if factor > 1 else -1
-        away = max(abs(round(value * factor) - value), 1)
-        return self.inside(np.asarray(value + up * away))
+        value, sign = int(value), -1 if value < 0 else 1
+        new = round(value * factor)
+        # Away from zero where the factor is above 1.
+        least = sign * int(np.sign(factor - 1))
+        return self.inside(np.asarray(value + least if new == value else new))
 
 
 class Choice(NamedTuple):
@@ -77,7 +79,7 @@ class Choice(NamedTuple):
     def moved(self, value: float, factor: float) -> Any:
         """The next larger or smaller value, or the same at the end."""
         known = np.sort(np.asarray(self.values))
-        place = int(np.argmin(np.abs(known - value))) + (1 if factor > 1 else -1)
+        place = int(np.argmin(np.abs(known - value))) + int(np.sign(factor - 1))
         return known[np.clip(place, 0, len(known) - 1)]
 
 

@@ -15,9 +15,10 @@ from optax_cycles.search.common import scores_of, searched
 from optax_cycles.search.distributions import Distribution, check_distributions
 from optax_cycles.search.points import medians, points_of
 from optax_cycles.search.result import SearchResult
-from optax_cycles.search.rungs import Rung, brackets, ladder, survivors
+from optax_cycles.search.rungs import Rung, apart, brackets, ladder, survivors
 from optax_cycles.search.sampling import random
 from optax_cycles.sweep.judge import Standing, Verdict
+from optax_cycles.sweep.members import Status
 from optax_cycles.sweep.space import Space, as_space
 from optax_cycles.sweep.trainable import Trainable
 
@@ -51,14 +52,19 @@ class Halving:
         return f"halving {rungs} by {self.mode} {self.metric}"
 
     def __call__(self, standing: Standing) -> Verdict:
-        """Who goes on: the points with the best median over their seeds."""
+        """Who goes on: the points with the best median over their seeds.
+
+        A point of which some seed runs is better than one of which none does.
+        """
         scores = scores_of("successive_halving", standing, self.metric, self.mode)
+        running = standing.status == Status.RUNNING
         going_on = np.ones(len(scores), bool)
         for points, rungs in self.ladders:
             ends = [rung.steps for rung in rungs[:-1]]
             if standing.step not in ends:
                 continue
-            of_points = medians(scores, self.points)[points]
+            alive = np.isin(points, self.points[running])
+            of_points = np.where(alive, medians(scores, self.points)[points], np.nan)
             count = rungs[ends.index(standing.step) + 1].members
             kept = points[survivors(of_points, count)]
             ours = np.isin(self.points, points)
@@ -218,7 +224,7 @@ def hyperband(
     for bracket in brackets(steps / first, eta=eta):
         count = bracket[0][0]
         rungs = [Rung(members, round(each * first)) for members, each in bracket]
-        ladders.append((np.arange(begun, begun + count), rungs))
+        ladders.append((np.arange(begun, begun + count), apart(rungs)))
         begun += count
     return searched(
         name,

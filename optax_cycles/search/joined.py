@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from optax_cycles.sweep.lineage import Lineage
@@ -16,7 +19,7 @@ def joined(results: Sequence[SweepResult]) -> SweepResult:
     """The points of results of one setting, one after another.
 
     Args:
-      results: of spaces with the one axis `point`; without final states.
+      results: of spaces with the one axis `point`.
     """
     first = results[0]
     if len(results) == 1:
@@ -42,8 +45,7 @@ def joined(results: Sequence[SweepResult]) -> SweepResult:
         complete=all(r.complete for r in results),
         seconds={n: sum(r.seconds.get(n, 0.0) for r in results) for n in first.seconds},
         lineage=_lineage(results),
-        state=None,
-        state_members=None,
+        **_states(results),
     )
 
 
@@ -62,10 +64,9 @@ def _lineage(results: Sequence[SweepResult]) -> Lineage | None:
     known = [lineage for lineage in lineages if lineage is not None]
     if len(known) < len(lineages):
         return None
-    starts = np.cumsum([0, *(result.space.size for result in results[:-1])])
     parents = [
         np.where(one.parents < 0, -1, one.parents + start)
-        for one, start in zip(known, starts, strict=True)
+        for one, start in zip(known, _starts(results), strict=True)
     ]
     names = known[0].hparams
     return Lineage(
@@ -73,3 +74,29 @@ def _lineage(results: Sequence[SweepResult]) -> Lineage | None:
         np.concatenate(parents).astype(np.int32),
         {name: np.concatenate([one.hparams[name] for one in known]) for name in names},
     )
+
+
+def _states(results: Sequence[SweepResult]) -> dict[str, Any]:
+    """The final states that were kept, and whose they are."""
+    kept = [
+        (result.state, result.state_members + start)
+        for result, start in zip(results, _starts(results), strict=True)
+        if result.state_members is not None
+    ]
+    if not kept:
+        return {"state": None, "state_members": None}
+    states, members = zip(*kept, strict=True)
+
+    def together(*leaves: Any) -> Any:
+        keys = isinstance(leaves[0], jax.Array)
+        return (jnp if keys else np).concatenate(leaves)
+
+    return {
+        "state": jax.tree.map(together, *states),
+        "state_members": np.concatenate(members),
+    }
+
+
+def _starts(results: Sequence[SweepResult]) -> np.ndarray:
+    """The place of each result's first point."""
+    return np.cumsum([0, *(result.space.size for result in results[:-1])])

@@ -29,7 +29,7 @@ from optax_cycles.sweep.trainable import Trainable
 if TYPE_CHECKING:
     import optuna as library
 
-SPACE = "optax_cycles.space"
+SPACE, UPDATES = "optax_cycles.space", "updates"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,9 +88,11 @@ def optuna(
     Each batch is one population of the one compiled program; what it reached is told to
     the study before the next batch is asked for. At the horizons before the last update
     members are reported, and stopped where the study's pruner says so. Members that
-    diverge are failed trials. A study that is kept in a storage goes on where it was
-    stopped: trials that were running then are marked as failed, and as many more are
-    trained as are missing. Needs the extra `optuna`.
+    diverge are failed trials. Each trial's user attributes have its `updates` and its
+    other validation metrics. A study that is kept in a storage goes on where it was
+    stopped: trials that were running then are marked as failed, their points come
+    again, and as many trials are trained as are missing. A sampler that has nothing
+    left, such as an exhausted grid, ends the search. Needs the extra `optuna`.
 
     Args:
       trainable: what to train; see `oc.trainable`.
@@ -99,7 +101,8 @@ def optuna(
       steps: updates of each trial.
       key: the key of all randomness in training; all trials share it.
       validation: one batch to compare on.
-      trials: how many the study is to have in the end.
+      trials: how many trained ones the study is to have in the end: those that are
+        waiting, or were stopped from outside, don't count.
       batch: how many are asked for, and trained, at a time.
       study: any study of one objective, with its sampler, pruner and storage
         (`optuna.create_study(storage="sqlite:///study.db", load_if_exists=True, ...)`);
@@ -111,7 +114,7 @@ def optuna(
         is.
 
     Returns:
-      A `SearchResult` of the trials of this call.
+      A `SearchResult` of the trials of this call, one after another.
 
     Raises:
       TypeError, ValueError: for arguments that make no sense, a study of another space
@@ -140,9 +143,10 @@ def optuna(
     def result() -> SearchResult:
         return SearchResult(name, joined(found), metric, mode)
 
-    left = max(trials - len(study.get_trials(deepcopy=False)), 0)
+    left = max(trials - _trained(module, study), 0)
     parts = Parts(options.pop("progress", None), -(-left // batch))
-    while (missing := trials - len(study.get_trials(deepcopy=False))) > 0:
+    exhausted = False
+    while not exhausted and (missing := trials - _trained(module, study)) > 0:
         asked = [study.ask(_asked(module, known)) for _ in range(min(batch, missing))]
         judge = Pruning(asked, verdicts, metric, mode) if verdicts else None
         try:
@@ -166,12 +170,13 @@ def optuna(
             stop.result = result()
             raise
         except BaseException:
-            _fail(module, study, asked)
+            for trial in asked:
+                _cut_off(module, study, trial.number)
             raise
-        _tell(module, study, asked, one)
+        exhausted = _tell(module, study, asked, one)
         found.append(one.sweep)
     if not found:
-        expected = f"more than the {trials} that the study has"
+        expected = f"more than the {_trained(module, study)} that the study has"
         _checks.fail(name, "trials", expected, trials)
     return result()
 
@@ -207,7 +212,17 @@ def _check_study(
     study.set_user_attr(SPACE, now)
     running = (module.trial.TrialState.RUNNING,)
     for trial in study.get_trials(deepcopy=False, states=running):
-        study.tell(trial.number, state=module.trial.TrialState.FAIL)
+        _cut_off(module, study, trial.number)
+
+
+def _trained(module: Any, study: library.Study) -> int:
+    """How many trials have come to an end of their own."""
+    states = module.trial.TrialState
+    ended = (states.COMPLETE, states.PRUNED, states.FAIL)
+    return sum(
+        trial.state != states.FAIL or UPDATES in trial.user_attrs
+        for trial in study.get_trials(deepcopy=False, states=ended)
+    )
 
 
 def _asked(module: Any, space: Mapping[str, Distribution]) -> dict[str, Any]:
@@ -238,21 +253,55 @@ def _tell(
     study: library.Study,
     asked: Sequence[library.Trial],
     found: SearchResult,
-) -> None:
-    """Tell a study what became of its trials."""
-    states = module.trial.TrialState
-    sweep = found.sweep
-    for trial, score, status in zip(
-        asked, found.scores, sweep.status.reshape(-1), strict=True
-    ):
+) -> bool:
+    """Tell a study what became of its trials; whether its sampler has nothing left."""
+    states, sweep = module.trial.TrialState, found.sweep
+    status, updates = sweep.status.reshape(-1), sweep.updates.reshape(-1)
+    exhausted = False
+    for member, trial in enumerate(asked):
+        score, made = found.scores[member], int(updates[member])
+        begun = status[member] == Status.RUNNING and not np.isfinite(score)
+        if begun and not sweep.complete:
+            _cut_off(module, study, trial.number)
+            continue
+        trial.set_user_attr(UPDATES, made)
         if np.isfinite(score):
-            study.tell(trial, SIGNS[found.mode] * float(score))
-        elif status == Status.DROPPED:
-            study.tell(trial, state=states.PRUNED)
+            value = SIGNS[found.mode] * float(score)
+            trial.report(value, made)
+            for name, values in sweep.validation.items():
+                if name != found.metric:
+                    trial.set_user_attr(name, float(values[member, -1]))
+            exhausted |= _told(study, trial.number, values=value)
+        elif status[member] == Status.DROPPED:
+            exhausted |= _told(study, trial.number, state=states.PRUNED)
         else:
-            study.tell(trial, state=states.FAIL)
+            exhausted |= _told(study, trial.number, state=states.FAIL)
+    return exhausted
 
 
-def _fail(module: Any, study: library.Study, asked: Sequence[library.Trial]) -> None:
-    for trial in asked:
-        study.tell(trial, state=module.trial.TrialState.FAIL)
+def _told(study: library.Study, number: int, **outcome: Any) -> bool:
+    """Tell the outcome of one trial; whether its sampler has nothing left."""
+    try:
+        study.tell(number, **outcome)
+    except RuntimeError as error:
+        # The trial is told; but only `Study.optimize` can be stopped.
+        if "Study.stop" not in str(error):
+            raise
+        return True
+    return False
+
+
+def _cut_off(module: Any, study: library.Study, number: int) -> None:
+    """Fail a trial that was stopped from outside; its point is asked for again."""
+    states = module.trial.TrialState
+    _told(study, number, state=states.FAIL)
+    trial = study.get_trials(deepcopy=False)[number]
+    study.add_trial(
+        module.create_trial(
+            state=states.WAITING,
+            params=trial.params,
+            distributions=trial.distributions,
+            # As Optuna's own retries have it, so that it names the trial of a retry.
+            system_attrs={**trial.system_attrs, "failed_trial": number},
+        )
+    )

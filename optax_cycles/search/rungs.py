@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,8 @@ def ladder(members: int, steps: int, *, eta: float = 3, first: int) -> list[Rung
     """The rungs of successive halving: the best 1 / `eta` go on, `eta` times as far.
 
     Rung i keeps `floor(members / eta^i)` members, at least one, until update
-    `first eta^i`, rounded; the last one ends at `steps`.
+    `first eta^i`, rounded; the last one ends at `steps`. Of rungs that would end at one
+    update there is the first alone.
 
     Args:
       members: how many begin.
@@ -59,10 +61,21 @@ def ladder(members: int, steps: int, *, eta: float = 3, first: int) -> list[Rung
         end = min(round(first * eta**power), steps)
         left = max(math.floor(members / eta**power + 1e-9), 1)
         # A lone member has nobody to leave behind.
+        rungs.append(Rung(left, steps if left == 1 else end))
         if left == 1:
-            return [*rungs, Rung(left, steps)]
-        rungs.append(Rung(left, end))
-    return [*rungs[:-1], Rung(rungs[-1].members, steps)]
+            break
+    return apart(rungs)
+
+
+def apart(rungs: Sequence[Rung]) -> list[Rung]:
+    """The rungs in which members train: of those with one end, the first.
+
+    Examples:
+      >>> apart([Rung(9, 1), Rung(6, 1), Rung(4, 2)])
+      [Rung(members=9, steps=1), Rung(members=4, steps=2)]
+    """
+    ends = [0, *(rung.steps for rung in rungs)]
+    return [rung for rung, end in zip(rungs, ends, strict=False) if rung.steps > end]
 
 
 def brackets(resource: float, *, eta: float = 3) -> list[list[tuple[int, float]]]:

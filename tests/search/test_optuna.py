@@ -5,40 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from studies import ONE, SPACE, TRAIN, search, states
 
 import optax_cycles as oc
 
 optuna = pytest.importorskip("optuna")
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-ONE = np.ones((4, 1), np.float32)
-SPACE = {
-    "learning_rate": oc.search.log_uniform(1e-3, 1000.0),
-    "momentum": oc.search.choice([0.0, 0.5, 0.9]),
-}
-PROBLEM = oc.problem_from_loss(
-    lambda key: jnp.array([1.0, 3.0]), lambda x, batch, key: jnp.sum(x**2) / 2
-)
-TRAIN = oc.trainable(
-    PROBLEM, lambda hp: optax.sgd(hp["learning_rate"], momentum=hp["momentum"])
-)
-
-
-def search(space=SPACE, **options):
-    return oc.search.optuna(
-        TRAIN,
-        space,
-        ONE,
-        20,
-        key=jax.random.key(0),
-        validation=ONE,
-        batch_size=2,
-        **{"trials": 12, "batch": 4, **options},
-    )
-
-
-def states(study):
-    return [trial.state.name for trial in study.trials]
 
 
 def test_a_study_is_told_what_each_trial_reached():
@@ -74,12 +46,17 @@ def test_a_study_in_a_database_goes_on_where_it_was_killed(tmp_path):
 
     search(study=study(), trials=8)
     # As a kill leaves it: asked for, and never told.
-    study().ask()
+    killed = study().ask({"learning_rate": optuna.distributions.FloatDistribution(
+        1e-3, 1000.0, log=True)})  # fmt: skip
     assert states(study())[-1] == "RUNNING"
-    search(study=study(), trials=12)
-    assert len(study().trials) == 12
-    assert states(study())[8] == "FAIL"
-    assert set(states(study())[9:]) <= {"COMPLETE", "FAIL"}
+    found = search(study=study(), trials=12)
+    # Its point came again, and it was not one of the twelve.
+    assert found.sweep.space.size == 4
+    trials = study().trials
+    assert len(trials) == 13
+    assert (trials[8].state.name, trials[8].user_attrs) == ("FAIL", {})
+    assert trials[9].params["learning_rate"] == killed.params["learning_rate"]
+    assert all("updates" in trial.user_attrs for trial in trials[9:])
 
 
 def test_the_pruner_stops_members_who_are_reported_as_pruned():
@@ -116,8 +93,8 @@ def test_metrics_are_maximised_where_the_study_is():
     assert study.best_value == pytest.approx(5 * rates.max(), rel=1e-5)
 
 
-def test_an_interrupted_search_tells_the_study_what_has_failed():
-    study = optuna.create_study()
+def test_points_of_an_interrupted_search_come_again():
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
 
     def stop(progress):
         if progress.done >= 40:
@@ -126,7 +103,32 @@ def test_an_interrupted_search_tells_the_study_what_has_failed():
     with pytest.raises(oc.sweep.Interrupted) as caught:
         search(study=study, progress=stop, segment=10)
     assert isinstance(caught.value.result, oc.search.SearchResult)
-    assert states(study) == ["FAIL"] * 4
+    # One had diverged, which is an end of its own.
+    diverged = caught.value.result.sweep.diverged
+    assert diverged.sum() == 1
+    assert states(study) == ["FAIL"] * 4 + ["WAITING"] * 3
+    search(study=study, trials=4)
+    before, after = study.trials[:4], study.trials[4:]
+    cut = [trial for trial, lost in zip(before, diverged, strict=True) if not lost]
+    assert [trial.params for trial in after] == [trial.params for trial in cut]
+    assert all("updates" in trial.user_attrs for trial in after)
+
+
+def test_states_of_all_batches_are_kept_on_request():
+    found = search(keep_state=True)
+    assert found.sweep.state_members.tolist() == list(range(12))
+    best = found.best_state()
+    losses = 0.5 * np.sum(np.asarray(best.params) ** 2)
+    assert losses == pytest.approx(found.best_score, rel=1e-5)
+
+
+def test_trials_that_wait_in_a_study_are_trained_first():
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    wanted = [{"learning_rate": 10.0**-i, "momentum": 0.5} for i in range(3)]
+    for point in wanted:
+        study.enqueue_trial(point)
+    search(study=study, trials=3)
+    assert [trial.params for trial in study.trials] == wanted
 
 
 def test_64_trials_come_into_the_best_twentieth_of_a_fine_grid():

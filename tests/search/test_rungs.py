@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optax_cycles.search.rungs import brackets, ladder, survivors
+from optax_cycles.search.halving import Halving
+from optax_cycles.search.rungs import Rung, brackets, ladder, survivors
+from optax_cycles.sweep import Standing, Status
 
 # L. Li et al. (2018), table 1: R = 81, eta = 3, (members, resource) of each bracket.
 TABLE_1 = [
@@ -100,3 +102,64 @@ def test_survivors_are_the_lowest_and_ties_go_to_the_first():
 def test_what_makes_no_sense_is_refused(call, error, message):
     with pytest.raises(error, match=f"^{message}"):
         call()
+
+
+@pytest.mark.parametrize("members", [1, 2, 500])
+@pytest.mark.parametrize("eta", [1.04, 1.2, 3])
+@pytest.mark.parametrize("steps", [1, 2, 10, 11, 100])
+def test_rungs_that_round_to_one_update_are_one(members, eta, steps):
+    """With few updates, or a small eta, several rungs would end together."""
+    rungs = ladder(members, steps, eta=eta, first=1)
+    ends = [rung.steps for rung in rungs]
+    assert ends == sorted(set(ends))
+    assert ends[-1] == steps
+    assert rungs[0].members == members
+    # Who trains on until an end is as many as the paper says for what led there.
+    for rung in rungs:
+        before = [i for i in range(400) if round(eta**i) < rung.steps]
+        power = len(before) if rung.steps < steps else None
+        if power is not None:
+            assert rung.members == max(int(members / eta**power + 1e-9), 1)
+
+
+POINTS = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2])
+
+
+def judged(status, losses, *, kept=1, mode="min"):
+    """Which of three points with three seeds each go on."""
+    rungs = [Rung(3, 10), Rung(kept, 20)]
+    judge = Halving(POINTS, [(np.arange(3), rungs)], "loss", mode)
+    losses = np.array(losses, float)
+    standing = Standing(10, {}, np.array(status), {"loss": losses})
+    parents = judge(standing).parents.reshape(3, 3)
+    assert np.all((parents >= 0) == (parents[:, :1] >= 0))
+    return np.flatnonzero(parents[:, 0] >= 0).tolist()
+
+
+RUNS, FAILED, DROPPED = Status.RUNNING, Status.DIVERGED, Status.DROPPED
+
+
+def test_a_point_of_which_most_seeds_fail_is_worse_than_any_that_trains():
+    nan = np.nan
+    status = [RUNS, FAILED, FAILED, RUNS, RUNS, RUNS, RUNS, RUNS, FAILED]
+    losses = [0.1, nan, nan, 9, 9, 9, 1, 8, nan]
+    assert judged(status, losses) == [2]  # The median of 1, 8 and a failure.
+    assert judged(status, losses, kept=2) == [1, 2]
+
+
+def test_a_loss_that_is_not_finite_is_a_failure_while_the_member_runs():
+    losses = [0.1, np.nan, np.nan, 5, 5, 5, 0.2, np.inf, -np.inf]
+    assert judged([RUNS] * 9, losses) == [1]
+    assert judged([RUNS] * 9, losses, mode="max") == [1]
+
+
+def test_points_are_ranked_by_the_largest_median_where_more_is_better():
+    losses = [1, 9, 2, 3, 3, 3, 8, 0, 0]
+    assert judged([RUNS] * 9, losses, mode="max") == [1]
+    assert judged([RUNS] * 9, losses) == [2]
+
+
+def test_a_point_that_was_dropped_does_not_take_the_place_of_one_that_runs():
+    """Though most seeds of the other have failed: one of its seeds can go on."""
+    status = [DROPPED] * 3 + [FAILED] * 3 + [FAILED, FAILED, RUNS]
+    assert judged(status, [np.nan] * 8 + [0.5]) == [2]
