@@ -92,6 +92,18 @@ def saved(linear, folder):
     return linear.sweep(steps=120, chunk=4, segment=10, **options), seen
 
 
+def judged():
+    """Searches by name, and one whose members share their batches' examples."""
+    sys.path.append(str(Path(__file__).parents[1] / "search"))
+    searches = importlib.import_module("judged_searches")
+    for name, search in searches.SEARCHES.items():
+        yield name, search()
+        yield f"{name}, vmap", search(placement="vmap")
+    devices = np.array(jax.devices()).reshape(2, 2)
+    mesh = jax.sharding.Mesh(devices.T, ("members", "data"))
+    yield "population, across", searches.population(mesh=mesh)
+
+
 def main(*, process, processes, port, devices, folder, checkpoint=None, job):
     oc.sweep.use_cpu_devices(devices)
     if processes > 1:
@@ -100,7 +112,10 @@ def main(*, process, processes, port, devices, folder, checkpoint=None, job):
     # It makes arrays, which starts JAX.
     linear = importlib.import_module("linear")
     known = {"devices": len(jax.devices())}
-    if job == "together":
+    if job == "judged":
+        found = dict(judged())
+        results = {name: search.sweep for name, search in found.items()}
+    elif job == "together":
         results = dict(together(linear))
         known["refused"] = refused(linear, folder)
         known["failed"] = failed(linear) if processes > 1 else None
@@ -114,6 +129,10 @@ def main(*, process, processes, port, devices, folder, checkpoint=None, job):
         arrays[f"{name}.params"] = result.state.params
         arrays[f"{name}.status"] = result.status
         arrays[f"{name}.updates"] = result.updates
+        if result.lineage is not None:
+            arrays[f"{name}.parents"] = result.lineage.parents
+            for hyperparameter, values in result.lineage.hparams.items():
+                arrays[f"{name}.{hyperparameter}"] = values
     np.savez(Path(folder) / f"{process}.npz", known=json.dumps(known), **arrays)
 
 
