@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import optax
 import pytest
@@ -230,6 +231,68 @@ def test_which_learning_rate_extrapolates_a_sample_of_the_runs(tmp_path):
     assert faster["value"]["median"] == torch["seconds"][0] / ours["seconds"][0]
     assert wall["value"]["median"] == ours["seconds"][0] > ours["compile"][0] > 0
     assert (gpu["value"], gpu["note"]) == (None, "not run")
+
+
+def test_searches_are_scored_on_data_and_seeds_that_none_has_seen(tmp_path):
+    page = tmp_path / "search.md"
+    page.write_text("text\n<!-- table: start -->\nstale\n<!-- table: end -->\n")
+    result = quick("searches", tmp_path, "--page", page)
+    written = page.read_text()
+    assert "stale" not in written
+    size, (found,) = result["settings"], result["cases"]
+    methods = found["methods"]
+    assert methods["random"]["updates"] == size["points"] * size["steps"]
+    ranks = [of["rank"] for of in methods.values()]
+    assert sum(ranks) == pytest.approx(len(ranks) * (len(ranks) + 1) / 2)
+    for name, of in methods.items():
+        assert f"| {name} |" in written
+        assert len(of["regrets"]) == size["seeds"]
+        # No score is above that of a network that knows nothing.
+        scores = found["best_score"] * (1 + np.array(of["regrets"]))
+        assert np.all((scores > 0) & (scores <= np.log(10) * 1.0001))
+    random = 1 + np.array(methods["random"]["regrets"])
+    for row in result["rows"]:
+        of = methods[row["work"].removeprefix("digits, mlp, ")]
+        ratio = np.mean(1 + np.array(of["regrets"])) / random.mean()
+        assert row["value"]["median"] == pytest.approx(ratio)
+
+
+def test_a_schedule_is_replayed_in_pieces(module):
+    """The scores of a population's history are those of its policy."""
+    searches = module("_searches")
+    size = searches.QUICK._replace(steps=12)
+    task = searches.task_of("mlp")
+    edges = searches.edges_of(size)
+    rng = np.random.default_rng(0)
+    pieces = {
+        "learning_rate": rng.uniform(0.01, 0.1, len(edges) + 1),
+        "momentum": rng.uniform(0.5, 0.9, len(edges) + 1),
+        "weight_decay": rng.uniform(1e-4, 1e-2, len(edges) + 1),
+    }
+    policy = {
+        name: oc.piecewise_constant(edges.tolist(), values.tolist())
+        for name, values in pieces.items()
+    }
+    direct = oc.sweep.run(
+        oc.trainable(
+            task.problem,
+            lambda hp: oc.sgdw(
+                policy["learning_rate"],
+                policy["momentum"],
+                weight_decay=policy["weight_decay"],
+            ),
+        ),
+        {"seed": [3]},
+        task.train,
+        size.steps,
+        key=jax.random.key(10_000),
+        batch_size=searches.BATCH,
+        validation=task.validation,
+    )
+    found = searches.losses_of(task, [pieces], np.array([3]), size)
+    for name, losses in found.items():
+        expected = direct.validation[name][:, -1]
+        np.testing.assert_allclose(losses[0], expected, rtol=1e-5)
 
 
 @pytest.fixture
