@@ -32,11 +32,12 @@ SCHEDULES = {
     "warmup_stable_decay": "a schedule of warm-up, constant rate and decay",
     "constant": "a constant learning rate",
 }
-USE = {
-    "Flax NNX": "optimizer = nnx.Optimizer(model, optimizer, wrt=nnx.Param)",
-    "Flax Linen": "state = TrainState.create(apply_fn=model.apply, params=params, "
-    "tx=optimizer)",
-}
+USE = """\
+# with Flax NNX
+optimizer = nnx.Optimizer(model, optimizer, wrt=nnx.Param)
+# or with Flax's TrainState
+state = TrainState.create(apply_fn=model.apply, params=params, tx=optimizer)
+"""
 MEANINGS = {
     "underfitting": "Underfitting: the validation loss was still falling at the end.",
     "balanced": "Balanced: the validation loss has come to rest at its lowest.",
@@ -114,7 +115,7 @@ def _score(recipe: Recipe) -> Html:
             f"standard deviation {np.std(scores, ddof=1):.2g}"
         )
     better = "less" if recipe.mode == "min" else "more"
-    note += f"; {failed} seeds failed" if failed else ""
+    note += f"; {failed} seed{'' if failed == 1 else 's'} failed" if failed else ""
     value = f"{np.median(scores):.4g}"
     return fill(_CARD, term=term, value=value, note=f"{note}; {better} is better")
 
@@ -222,11 +223,8 @@ def uses(recipe: Recipe) -> Html:
             f"{recipe.family.written} is a function of the script that was run; write "
             "what your code calls it instead."
         )
-    code = [
-        fill("<h3>$name</h3><pre><code>$line</code></pre>", name=name, line=line)
-        for name, line in USE.items()
-    ]
-    return joined([own, *code])
+    code = fill('<pre tabindex="0"><code id="use">$use</code></pre>', use=USE)
+    return joined([own, code])
 
 
 def steps_list(recipe: Recipe) -> Html:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 4.3, 2.8
 # Over more powers of ten, only these themselves are named.
-_NARROW = 30.0
+_NARROW = 100.0
 
 
 def new_panel(height: float = HEIGHT) -> tuple[Figure, Axes]:

@@ -230,5 +230,4 @@ def _count_failures(axes: Axes, place: int, failed: int) -> None:
             transform=axes.get_yaxis_transform(),
             va="center",
             fontsize=8,
-            color=RED,
         )

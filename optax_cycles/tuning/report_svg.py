@@ -63,6 +63,8 @@ def page_style() -> Iterator[None]:
         "font.size": 9.0,
         "axes.labelsize": 9.0,
         "svg.fonttype": "none",
+        # The same recipe gives the same page; `inline` tells figures apart.
+        "svg.hashsalt": "report",
         # Names are shown as they are, dollars included.
         "text.parse_math": False,
     }
