@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from optax_cycles.tuning.recipe import Evidence, Recipe
 
+LOW = HEIGHT - 0.6
 _DRAWN_UPDATES = 600
 
 
@@ -123,7 +124,7 @@ def schedule_drawings(recipe: Recipe) -> list[Drawing]:
 
 
 def _line(at: np.ndarray, values: np.ndarray, color: str, label: str) -> Figure:
-    figure, axes = new_panel(HEIGHT - 0.6)
+    figure, axes = new_panel(LOW)
     axes.plot(at, values, color=color, linewidth=1.8)
     axes.set(xlabel="update", ylabel=shown(label))
     axes.yaxis.set_major_formatter("{x:.6g}")
@@ -137,15 +138,20 @@ def _line(at: np.ndarray, values: np.ndarray, color: str, label: str) -> Figure:
 def recipe_curve(recipe: Recipe) -> Drawing | None:
     """The recipe's own validation curve; None before its final trainings."""
     step = evidence_of(recipe, "final")
-    found = None if step is None else curves_drawing(recipe, step, ["the recipe"])
-    if found is None:
+    label = ["the recipe"]
+    drawn = None if step is None else curves_drawing(recipe, step, label, height=LOW)
+    if drawn is None:
         return None
     title = f"The {measured_of(recipe)} meanwhile: median and range over seeds"
-    return found._replace(name="recipe-curve", title=title)
+    return drawn._replace(name="recipe-curve", title=title)
 
 
 def curves_drawing(
-    recipe: Recipe, step: Evidence, labels: Sequence[str]
+    recipe: Recipe,
+    step: Evidence,
+    labels: Sequence[str],
+    *,
+    height: float = HEIGHT + 0.2,
 ) -> Drawing | None:
     """Validation curves of as many finalists as have labels, the best first."""
     given = step.curves or {}
@@ -158,7 +164,7 @@ def curves_drawing(
     }
     if not drawn:
         return None
-    figure, axes = new_panel(HEIGHT + 0.2)
+    figure, axes = new_panel(height)
     updates = np.asarray(given["updates"])
     for place, values in sorted(drawn.items()):
         low, middle, high = (

@@ -144,13 +144,9 @@ def _runner_up(recipe: Recipe) -> Html:
     if found is None:
         note = _differences(second, best)
         return fill(_CARD, term="Runner-up", value="failed", note=note)
-    if found.error is None:
-        sure = "one seed, so nobody can say whether that is luck"
-    else:
-        sure = (
-            f"mean ± standard error of {found.seeds} seeds' differences: "
-            f"{'within noise, either will do' if found.noise else 'more than noise'}"
-        )
+    sure = found.verdict
+    if found.error is not None:
+        sure = f"mean ± standard error over {found.seeds} seeds: {sure}"
     note = f"{_differences(second, best)}; {sure}"
     return fill(_CARD, term=term, value=gap_in_words(found), note=note)
 
@@ -189,7 +185,7 @@ def diagnosis(recipe: Recipe) -> Html:
         )
     verdict = found.get("verdict")
     known = MEANINGS.get(str(verdict), str(verdict).capitalize())
-    advice = found.get("advice")
+    advice, reason = found.get("advice"), found.get("reason")
     return joined(
         [
             fill(
@@ -197,7 +193,7 @@ def diagnosis(recipe: Recipe) -> Html:
                 said=known if verdict else "The curves don't say.",
             ),
             paragraphs(f"What to do: {advice}." if advice else ""),
-            paragraphs(f"Why: {found.get('reason')}.", kind="cost"),
+            paragraphs(f"Why: {reason}." if reason else "", kind="cost"),
         ]
     )
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optax_cycles._figures import label_of
 from optax_cycles.tuning.family import DECAY, RATE
 from optax_cycles.tuning.report_facts import (
     Alternative,
+    Gap,
     Row,
     alternatives,
     by_length,
@@ -154,7 +155,7 @@ def _behind(one: Alternative) -> str:
     return gap_in_words(one.gap)
 
 
-def gap_in_words(found: Any) -> str:
+def gap_in_words(found: Gap) -> str:
     """A difference with its error, where it has one."""
     sign = "\N{MINUS SIGN}" if found.mean < 0 else ""
     size = abs(found.mean)
@@ -178,7 +179,7 @@ def _finalists(rows: Sequence[Row], mode: str, measured: str) -> Html:
             label,
             text(row.get("score")),
             "failed" if found is None else gap_in_words(found),
-            "" if found is None else _verdict(found),
+            "" if found is None else found.verdict,
         )
         for label, row, found in compared
     ]
@@ -189,12 +190,6 @@ def _finalists(rows: Sequence[Row], mode: str, measured: str) -> Html:
         "Differences from A seed by seed: mean ± standard error, positive is worse"
     )
     return table(caption, headers, body)
-
-
-def _verdict(found: Any) -> str:
-    if found.error is None:
-        return "one seed: can't say"
-    return "as good as A, within noise" if found.noise else "worse"
 
 
 def uncertainty(recipe: Recipe, step: Evidence) -> str:
