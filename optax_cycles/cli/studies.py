@@ -12,7 +12,7 @@ from optax_cycles._extras import require
 from optax_cycles.cli.folder import STUDY, Folder
 from optax_cycles.search.common import Parts
 from optax_cycles.search.joined import joined
-from optax_cycles.search.optuna import optuna
+from optax_cycles.search.optuna import optuna, trained_trials
 from optax_cycles.search.result import SearchResult
 from optax_cycles.sweep.loop import Interrupted, SweepError
 from optax_cycles.sweep.result import SweepResult
@@ -66,7 +66,7 @@ class Studies:
                     space,
                     data,
                     steps,
-                    trials=len(study.get_trials(deepcopy=False)) + count,
+                    trials=trained_trials(study) + count,
                     batch=count,
                     study=study,
                     metric=metric,

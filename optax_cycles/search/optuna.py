@@ -143,10 +143,10 @@ def optuna(
     def result() -> SearchResult:
         return SearchResult(name, joined(found), metric, mode)
 
-    left = max(trials - _trained(module, study), 0)
+    left = max(trials - trained_trials(study), 0)
     parts = Parts(options.pop("progress", None), -(-left // batch))
     exhausted = False
-    while not exhausted and (missing := trials - _trained(module, study)) > 0:
+    while not exhausted and (missing := trials - trained_trials(study)) > 0:
         asked = [study.ask(_asked(module, known)) for _ in range(min(batch, missing))]
         judge = Pruning(asked, verdicts, metric, mode) if verdicts else None
         try:
@@ -176,7 +176,7 @@ def optuna(
         exhausted = _tell(module, study, asked, one)
         found.append(one.sweep)
     if not found:
-        expected = f"more than the {_trained(module, study)} that the study has"
+        expected = f"more than the {trained_trials(study)} that the study has"
         _checks.fail(name, "trials", expected, trials)
     return result()
 
@@ -215,9 +215,9 @@ def _check_study(
         _cut_off(module, study, trial.number)
 
 
-def _trained(module: Any, study: library.Study) -> int:
+def trained_trials(study: library.Study) -> int:
     """How many trials have come to an end of their own."""
-    states = module.trial.TrialState
+    states = require("optuna", "optuna", "optuna").trial.TrialState
     ended = (states.COMPLETE, states.PRUNED, states.FAIL)
     return sum(
         trial.state != states.FAIL or UPDATES in trial.user_attrs

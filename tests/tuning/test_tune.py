@@ -240,7 +240,9 @@ def test_batch_sizes_are_compared_at_equal_numbers_of_examples():
     assert 0.9 * asked <= found.budget["updates"] <= 1.1 * asked
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", optax.adam, "rmsprop"], ids=str)
+@pytest.mark.parametrize(
+    "optimizer", ["adamw", optax.adam, "rmsprop"], ids=["adamw", "factory", "rmsprop"]
+)
 def test_other_optimizers_are_tuned_by_what_they_take(optimizer):
     found = tune(optimizer=optimizer, budget=30 * STEPS)
     takes_decay = optimizer == "adamw"
