@@ -11,6 +11,7 @@ _UNITS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}
 # Seconds are kept back for compiling and for what lies between the sweeps.
 _KEPT = 0.95
 # Numbers that many numbers of seeds divide.
+MOST_MEMBERS = 4032
 _GROUPS = (2, 4, 6, 12, 24, 48)
 
 
@@ -108,9 +109,10 @@ def population(
       seeds: the numbers of seeds to choose from, increasing.
 
     Returns:
-      `(points, seeds)`: as many seeds as leave `most` points.
+      `(points, seeds)`: as many seeds as leave `most` points, and no more than
+      `MOST_MEMBERS` together.
     """
-    members = group * max(round(trainings / group), 1)
+    members = group * min(max(round(trainings / group), 1), MOST_MEMBERS // group)
     fitting = [s for s in seeds if members % s == 0]
     plenty = [s for s in fitting if members // s >= most]
     count = max(plenty, default=min(fitting, default=1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -20,13 +19,15 @@ from optax_cycles.search.sampling import sobol
 from optax_cycles.sweep.loop import SweepError
 from optax_cycles.sweep.result import SweepResult
 from optax_cycles.sweep.space import log_space
-from optax_cycles.tuning.budget import population
+from optax_cycles.tuning.budget import MOST_MEMBERS, population
 from optax_cycles.tuning.candidate import SCHEDULES, Candidate
 from optax_cycles.tuning.work import SIGNS, Scored, Work
 
 MOMENTUM = 0.9
 # Around what the range test found, before they are tried in earnest.
 SPREAD = 6.0
+# Standard deviation of the logarithm of rates around the best; draws for each.
+NEAR, TRIES = 0.5, 10
 FEWEST_RATES, MANY_RATES = 8, 24
 EVALUATIONS = 20
 
@@ -138,9 +139,10 @@ def learning_rate(work: Work, updates: int, low: float, high: float) -> RangeSug
             refusal.add_note(f"tune: {points} rates from {low:g} to {high:g}")
             refusal.rows = found["rows"]  # type: ignore[attr-defined]
             raise
+        many = "1 seed" if seeds == 1 else f"{seeds} seeds"
         found["learned"] = (
             f"constant rates train best at {suggestion.best:.3g} and are as good up to "
-            f"{suggestion.peak:.3g} ({points} rates, {seeds} seeds, {short} updates)"
+            f"{suggestion.peak:.3g} ({points} rates, {many}, {short} updates)"
         )
     return suggestion
 
@@ -210,26 +212,26 @@ def _neighbours(
     decays: Sequence[float | None],
 ) -> list[Candidate]:
     """New points around the best: rates a little off, the next momentum and decay."""
+    rng = np.random.default_rng(0)
     known = {one.candidate for one in whole}
+    best = [one.candidate for one in whole[: max(3, many // 8)]]
     found: list[Candidate] = []
-    for away in itertools.count():
-        # Up and down in turn, farther and farther.
-        factor = 1.5 ** ((away + 1) // 2 * (1 if away % 2 else -1))
-        for one, moved in itertools.product(whole[:3], (0, 1, -1)):
-            rate = figures(
-                one.candidate.learning_rate * factor ** (1 / (1 + away // 8))
-            )
-            at = one.candidate._replace(learning_rate=rate)
-            for candidate in (
-                at._replace(weight_decay=_next(decays, at.weight_decay, moved)),
-                at._replace(momentum=_next(momenta, at.momentum, moved)),
-            ):
-                if candidate not in known:
-                    known.add(candidate)
-                    found.append(candidate)
-                if len(found) == many:
-                    return found
-    raise AssertionError("there are always rates farther away")
+    for draw in range(many * TRIES):
+        at, moved = best[draw % len(best)], int(rng.integers(-1, 2))
+        rate = figures(at.learning_rate * math.exp(rng.normal(0, NEAR)))
+        decay, momentum = at.weight_decay, at.momentum
+        if rng.random() < 0.5:
+            decay = _next(decays, decay, moved)
+        else:
+            momentum = _next(momenta, momentum, moved)
+        one = Candidate(at.schedule, rate, momentum, decay)
+        # Rates of three figures may run out.
+        if one not in known or draw >= many * (TRIES - 1):
+            known.add(one)
+            found.append(one)
+        if len(found) == many:
+            break
+    return found
 
 
 def _next(values: Sequence[Any], value: Any, move: int) -> Any:
@@ -244,7 +246,8 @@ def schedules(work: Work, updates: int, ranked: Sequence[Scored]) -> list[Scored
         at = ranked[0].candidate
         unit = work.group // math.gcd(work.group, len(SCHEDULES))
         peaks = updates / work.steps / len(SCHEDULES)
-        factors = _factors(unit * max(round(peaks / unit), 1))
+        most = MOST_MEMBERS // len(SCHEDULES) // unit
+        factors = _factors(unit * min(max(round(peaks / unit), 1), most))
         points = [
             at._replace(schedule=name, learning_rate=figures(at.learning_rate * factor))
             for name in SCHEDULES
@@ -273,11 +276,10 @@ def _pooled(scored: Sequence[Scored]) -> list[Scored]:
     return sorted(pooled, key=lambda one: one.score)
 
 
-def final(work: Work, pool: Sequence[Scored]) -> None:
+def final(work: Work, updates: int, pool: Sequence[Scored]) -> None:
     """The best few again with fresh seeds, which decide; and their diagnosis."""
     step = "final"
-    groups = max(round(work.budget.left / work.steps / work.group), 1)
-    members = work.group * groups
+    members, _ = population(updates / work.steps, work.group, most=1)
     count = _finalists(members, len(pool))
     finalists = [one.candidate for one in pool[:count]]
     with work.learning(step) as found:

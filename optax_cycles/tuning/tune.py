@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -31,20 +31,12 @@ from optax_cycles.tuning.budget import Budget, group_of
 from optax_cycles.tuning.candidate import columns, program
 from optax_cycles.tuning.family import Family, family_of
 from optax_cycles.tuning.recipe import Recipe
+from optax_cycles.tuning.shares import Shares
 from optax_cycles.tuning.work import SIGNS, TuneProgress, Work
 
 # How much a whole training forgets of where it started, by decay alone.
 FORGOTTEN = (0.01, 0.1, 1.0, 10.0)
-SHARES = {
-    "batch size": 0.15,
-    "learning rate": 0.2,
-    "momentum and decay": 0.4,
-    "schedule": 0.2,
-    "final": 0.2,
-}
 DEFAULT_TRAININGS = 120
-# 8 rates and 2 settings for a short time; 2 and 2 settings, 6 schedules, 2 finalists.
-FEWEST_SHORT, FEWEST_WHOLE = 10, 12
 
 
 def tune(
@@ -85,7 +77,7 @@ def tune(
       steps: updates of the training that the recipe is for.
       budget: what may be spent on tuning: updates of all members together, or a time
         such as `"90s"` or `"5min"`; by default 120 trainings of `steps`. It is kept to
-        within a tenth.
+        within a tenth, but no step trains more than 4,032 members.
       batch_size: examples in each update, 32 by default; several to choose from, at
         equal numbers of examples, where `steps` counts updates of the first.
       rates: the least and the largest learning rate that are tried.
@@ -162,7 +154,7 @@ def tune(
         options=options,
     )
     _checks.choice(name, "mode", mode, SIGNS)
-    left = Shares(work, SHARES if len(sizes) > 1 else dict(list(SHARES.items())[1:]))
+    left = Shares(work, with_batch_size=len(sizes) > 1)
     if len(sizes) > 1:
         parts.batch_size(work, left.of("batch size"), sizes, low, high)
     found = parts.learning_rate(work, left.of("learning rate"), low, high)
@@ -170,7 +162,7 @@ def tune(
     updates = left.of("momentum and decay")
     ranked = parts.momentum_and_decay(work, updates, found, tried_momenta, decays)
     pool = parts.schedules(work, left.of("schedule"), ranked)
-    parts.final(work, pool)
+    parts.final(work, left.of("final"), pool)
     return work.recipe(complete=True)
 
 
@@ -178,38 +170,6 @@ def tune(
 def _trainable(problem: Problem, family: Family) -> Trainable:
     """The same again for the same, so that a second tuning compiles nothing."""
     return trainable(problem, partial(program, family))
-
-
-class Shares:
-    """What each step may spend: its share of what is left for it and all after it."""
-
-    def __init__(self, work: Work, shares: Mapping[str, float]) -> None:
-        """Check that what there is pays for a first step.
-
-        Raises:
-          ValueError: if it does not; the message says what is needed.
-        """
-        self.work, self.shares = work, dict(shares)
-        if work.budget.in_seconds:
-            parts.probe(work)
-        needed = FEWEST_SHORT * work.short + FEWEST_WHOLE * work.steps
-        if work.budget.left < needed:
-            asked = work.budget.asked
-            reach = (
-                ""
-                if not work.budget.in_seconds
-                else (f", which pays for {work.budget.left} updates here")
-            )
-            expected = f"enough for {needed} updates"
-            _checks.fail("tune", "budget", expected, f"{asked}{reach}")
-        if not work.budget.in_seconds:
-            work.group = group_of(work.budget.left // work.steps)
-
-    def of(self, step: str) -> int:
-        """Updates for the next step."""
-        share = self.shares[step] / sum(self.shares.values())
-        del self.shares[step]
-        return int(share * self.work.budget.left)
 
 
 def _usual_decays(work: Work, rates: RangeSuggestion) -> Sequence[float | None]:

@@ -252,9 +252,23 @@ def test_other_optimizers_are_tuned_by_what_they_take(optimizer):
 
 @pytest.mark.slow
 def test_a_time_is_kept():
-    found = tune(budget="60s", steps=200)
-    assert found.budget["asked"] == "60s"
-    assert 45 < found.budget["seconds"] < 66
+    found = tune(budget="40s", steps=2000)
+    assert found.budget["asked"] == "40s"
+    assert 30 < found.budget["seconds"] < 44
+
+
+@pytest.mark.slow
+def test_a_time_goes_on_with_what_was_decided(tmp_path):
+    def stop(now):
+        if now.step == "final":
+            raise KeyboardInterrupt
+
+    with pytest.raises(oc.sweep.Interrupted) as caught:
+        tune(progress=stop, checkpoint=tmp_path, budget="20s", steps=2000)
+    # As long as before again, so that other numbers would be decided.
+    found = tune(checkpoint=tmp_path, budget="20s", steps=2000)
+    before = caught.value.result.evidence
+    assert [s.rows for s in found.evidence[: len(before)]] == [s.rows for s in before]
 
 
 BAD = {
