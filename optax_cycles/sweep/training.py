@@ -358,7 +358,8 @@ class Training:
             lane.members, metrics = self.engine.advance(lane.members, segment)
             self.record.trained(lane.idents, piece.start, piece.length, metrics)
             self.record.reached(lane.idents, lane.members)
-        self._drop_stopped(lane, piece)
+        if piece.stop not in self.record.lineage.steps:  # no verdict copies to them now
+            self._drop_stopped(lane, piece)
 
     def _drop_stopped(self, lane: Lane, piece: Piece) -> None:
         """Go on with half of the rows where no more are needed, if that is faster.
