@@ -184,10 +184,12 @@ class SearchResult:
         updates, status = sweep.updates.reshape(-1), sweep.status.reshape(-1)
         last, ended = self._last(), medians(self.scores, points)
         scores = np.where(np.isfinite(ended), ended, medians(last, points))
+        # The last of them is compared first.
+        keys = np.stack([last, self.scores, -updates])
         rows = []
         for point, score in enumerate(scores):
             members = np.flatnonzero(points == point)
-            best = int(members[np.lexsort((last[members], -updates[members]))[0]])
+            best = int(members[np.lexsort(keys[:, members])[0]])
             failed = not np.isfinite(ended[point])
             row = {
                 "rank": 0,

@@ -103,6 +103,7 @@ def carry_out(training: Training, judge: Judge, step: int) -> None:
     copied = parents != np.arange(len(parents))
     record.judged(step, np.where(dropped, -1, parents), changed)
     record.status[copied] = Status.RUNNING
+    record.updates = record.updates[parents]
     record.status[dropped & (record.status == Status.RUNNING)] = Status.DROPPED
     lanes = list(training.lanes.values())
     if copied.any():

@@ -49,3 +49,31 @@ def test_who_diverged_before_the_last_verdict_trains_on_as_a_copy(monkeypatch):
     np.testing.assert_array_equal(sweep.status[copied], Status.RUNNING)
     found = sweep.validation["loss"][copied, -1]
     np.testing.assert_allclose(found, left(sweep, 60)[copied], rtol=1e-3, atol=1e-30)
+
+
+def test_who_is_copied_right_before_a_stop_is_where_its_parent_is():
+    def stop(now):
+        if now.done == 40 * 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(oc.sweep.Interrupted) as caught:
+        population(progress=stop)
+    sweep = caught.value.result.sweep
+    parents = sweep.lineage.parents[:, 0]
+    copied = parents != np.arange(8)
+    assert np.isnan(sweep.validation["loss"][copied, 0]).any()
+    np.testing.assert_array_equal(sweep.updates[copied], 40)
+
+
+def test_the_best_of_a_points_seeds_is_one_that_ended_with_a_number():
+    """The second of three seeds is ahead on the way, and ends with none."""
+
+    space = oc.sweep.grid(learning_rate=[0.5], seed=[0, 1, 2])
+    found = oc.search.successive_halving(
+        TRAIN, space, ONE, 4, key=jax.random.key(0), validation=ONE, batch_size=2,
+        horizons=[2],
+    )  # fmt: skip
+    found.sweep.validation["loss"][0] = [[3.0, 2.0], [0.5, np.nan], [4.0, 3.0]]
+    assert found.best_member == 0
+    (row,) = found.leaderboard()
+    assert (row["member"], row["loss"]) == (0, 3.0)
