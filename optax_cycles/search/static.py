@@ -18,12 +18,14 @@ from optax_cycles.search.result import SearchResult
 from optax_cycles.search.static_result import StaticResult
 from optax_cycles.sweep.checkpoint import RefusedError
 from optax_cycles.sweep.loop import Interrupted, SweepError
-from optax_cycles.sweep.space import as_space
+from optax_cycles.sweep.space import Space, as_space
 from optax_cycles.sweep.trainable import Trainable
 from optax_cycles.sweep.training import Progress
 
 Point: TypeAlias = dict[str, Any]
 BATCH_SIZE = "batch_size"
+# What rows of a leaderboard say besides.
+ROW = ("rank", "member", "updates", "status")
 SEARCHED = ("judge", "key", "validation", "metric", "mode", "horizons")
 
 
@@ -101,6 +103,7 @@ def over_static(
     _checks.function_of(name, "make", make)
     _check_options(name, points, method, options)
     runs = _runs(points, make, space, steps)
+    _check_names(name, points[0], runs, metric)
     results: list[SearchResult] = []
 
     def found() -> StaticResult:
@@ -192,13 +195,21 @@ def _points(function: str, static: Any) -> list[Point]:
             if not isinstance(value, str | int | float | np.number | np.bool_):
                 expected = "names, numbers or truths"
                 _checks.fail_type(function, f"static[{axis!r}]", expected, value)
-        if len(values) == 0 or len(set(values)) < len(values):
+        # Folders and tables tell them apart by what is printed.
+        differ = min(len(set(values)), len(set(map(str, values))))
+        if len(values) == 0 or differ < len(values):
             expected = "different values, one or more"
             _checks.fail(function, f"static[{axis!r}]", expected, values)
-    columns = [np.asarray(values).tolist() for values in static.values()]
+    # Each on its own: an array of them all would make names of numbers beside names.
+    columns = [map(_plain, values) for values in static.values()]
     return [
         dict(zip(static, point, strict=True)) for point in itertools.product(*columns)
     ]
+
+
+def _plain(value: Any) -> Any:
+    """Python's own number for one of NumPy's."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _check_options(
@@ -211,6 +222,20 @@ def _check_options(
     if "seed" in points[0]:
         expected = "axes without 'seed', the engine's own"
         _checks.fail(function, "static", expected, list(points[0]))
+
+
+def _check_names(
+    function: str, point: Point, runs: Sequence[_Run], metric: str
+) -> None:
+    """Raise where a static axis would hide, in rows, what else is called so."""
+    taken = {metric, *ROW}
+    for run in runs:
+        space = run.space.members() if isinstance(run.space, Space) else run.space
+        taken |= set(space) if isinstance(space, Mapping) else set()
+    both = sorted(taken & set(point))
+    if both:
+        expected = f"axes without {both[0]!r}, which rows say of every point besides"
+        _checks.fail(function, "static", expected, list(point))
 
 
 def _folder(point: Point) -> str:

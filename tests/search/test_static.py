@@ -82,6 +82,22 @@ def test_the_leaderboard_ranks_the_points_of_all(found):
     assert len(found.leaderboard(5)) == 5
 
 
+def test_values_of_several_kinds_stay_what_they_are():
+    seen = []
+
+    def watched(width):
+        seen.append(width)
+        return make("sgd", 1)
+
+    search({"width": [1, "auto", 2.5, np.int32(3)]}, function=watched)
+    assert [(type(value), value) for value in seen] == [
+        (int, 1),
+        (str, "auto"),
+        (float, 2.5),
+        (int, 3),
+    ]
+
+
 def test_a_space_and_a_length_may_depend_on_the_point():
     rates = {"sgd": [0.1, 0.2], "sign": [0.3]}
     found = search(
@@ -236,6 +252,17 @@ BAD = {
     "one value twice": ({"static": {"width": [1, 1]}}, ValueError, "different values"),
     "a word for values": ({"static": {"width": "12"}}, TypeError, "a sequence"),
     "an object": ({"static": {"width": [object()]}}, TypeError, "names, numbers"),
+    "one text twice": ({"static": {"width": [1, "1"]}}, ValueError, "different values"),
+    "a metric's name": (
+        {"static": {"loss": ["mean", "sum"]}, "function": lambda loss: None},
+        ValueError,
+        "axes without 'loss'",
+    ),
+    "a hyperparameter's name": (
+        {"static": {"learning_rate": [1, 2]}, "function": lambda learning_rate: None},
+        ValueError,
+        "axes without 'learning_rate'",
+    ),
     "a seed": ({"static": {"seed": [1, 2]}}, ValueError, "without 'seed'"),
     "batch size twice": (
         {"static": SGD | {"batch_size": [2]}, "batch_size": 4},
