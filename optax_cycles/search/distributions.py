@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from optax_cycles import _checks
+from optax_cycles.sweep.space import INT_MAX, INT_MIN
 
 
 class Uniform(NamedTuple):
@@ -90,7 +91,7 @@ def uniform(low: float, high: float) -> Uniform:
     """Numbers from `low` to `high`, equally likely.
 
     Raises:
-      ValueError: unless low < high.
+      ValueError: unless low < high, or if float32 does not hold a bound.
       TypeError: if a bound is not a number.
 
     Examples:
@@ -106,7 +107,7 @@ def log_uniform(low: float, high: float) -> Uniform:
     """Numbers from `low` to `high` whose logarithms are equally likely.
 
     Raises:
-      ValueError: unless 0 < low < high.
+      ValueError: unless 0 < low < high, or if float32 does not hold a bound.
       TypeError: if a bound is not a number.
 
     Examples:
@@ -128,7 +129,7 @@ def integers(low: int, high: int, *, log: bool = False) -> Integers:
       log: whether their logarithms are equally likely, to rounding, and not they.
 
     Raises:
-      ValueError: unless low < high, and 0 < low for logarithms.
+      ValueError: unless low < high, both of 32 bits, and 0 < low for logarithms.
       TypeError: if a bound is not an integer, or `log` not a bool.
 
     Examples:
@@ -139,7 +140,7 @@ def integers(low: int, high: int, *, log: bool = False) -> Integers:
     _checks.flag("integers", "log", log)
     _checks.integer("integers", "low", low, minimum=1 if log else None)
     _checks.integer("integers", "high", high)
-    _check_bounds("integers", low, high)
+    _check_bounds("integers", low, high, whole=True)
     return Integers(int(low), int(high), bool(log))
 
 
@@ -147,7 +148,7 @@ def choice(values: Sequence[float]) -> Choice:
     """One of some numbers, equally likely.
 
     Raises:
-      ValueError: if there is none, one is twice there, or one is not finite.
+      ValueError: if there is none, one is twice there, or 32 bits don't hold one.
       TypeError: if one is not a number.
 
     Examples:
@@ -160,14 +161,32 @@ def choice(values: Sequence[float]) -> Choice:
         _checks.real("choice", "values", value)
     if len(values) == 0 or len(set(values)) < len(values):
         _checks.fail("choice", "values", "different numbers, one or more", values)
-    return Choice(tuple(values))
+    # Python's own numbers, which print and are stored alike wherever they came from.
+    known = tuple(np.asarray(value).item() for value in values)
+    whole = all(isinstance(value, int) for value in known)
+    for value in known:
+        _check_held("choice", "values", value, whole=whole)
+    return Choice(known)
 
 
-def _check_bounds(function: str, low: Any, high: Any) -> None:
-    _checks.real(function, "low", low)
-    _checks.real(function, "high", high)
+def _check_bounds(function: str, low: Any, high: Any, *, whole: bool = False) -> None:
+    for name, bound in (("low", low), ("high", high)):
+        _checks.real(function, name, bound)
+        _check_held(function, name, bound, whole=whole)
     if low >= high:
         _checks.fail(function, "low", f"below high ({high!r})", low)
+
+
+def _check_held(function: str, name: str, value: Any, *, whole: bool) -> None:
+    """Raise for numbers that JAX would cut off without a word."""
+    if whole:
+        if not INT_MIN <= value <= INT_MAX:
+            _checks.fail(function, name, "integers of at most 32 bits", value)
+        return
+    with np.errstate(over="ignore", under="ignore"):
+        single = np.float32(value)
+    if not np.isfinite(single) or (single == 0 and value != 0):
+        _checks.fail(function, name, "a number that float32 holds", value)
 
 
 def check_distributions(function: str, space: Any) -> dict[str, Distribution]:

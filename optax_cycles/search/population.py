@@ -12,7 +12,7 @@ from optax_cycles import _checks
 from optax_cycles._typing import Batch, Key, PyTree
 from optax_cycles.search.common import scores_of, searched
 from optax_cycles.search.distributions import Distribution, check_distributions
-from optax_cycles.search.exploit import FACTORS, explored, truncation
+from optax_cycles.search.exploit import FACTORS, explored, replaced, truncation
 from optax_cycles.search.result import SearchResult
 from optax_cycles.search.sampling import random
 from optax_cycles.sweep.judge import Standing, Verdict
@@ -151,7 +151,7 @@ def population(
     if not verdicts:
         expected = f"so few that members copy before the last update ({steps})"
         _checks.fail(name, "interval and burn_in", expected, (interval, burn_in))
-    if int(share * members) == 0:
+    if replaced(share, members) == 0:
         expected = f"at least one of {members} members"
         _checks.fail(name, "share", expected, share)
     judge = Exploiting(

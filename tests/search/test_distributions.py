@@ -87,6 +87,16 @@ def test_each_cell_of_a_sobol_net_has_one_point():
     assert sorted(cells) == list(range(64))
 
 
+def test_the_widest_integers_stay_inside_their_bounds():
+    widest = oc.search.integers(-(2**31), 2**31 - 1)
+    shares = np.array([0.0, 0.5, 1 - 2.0**-53])
+    assert widest.at(shares).tolist() == [-(2**31), 0, 2**31 - 1]
+
+
+def test_choices_from_an_array_are_those_from_a_list():
+    assert repr(oc.search.choice(np.arange(3))) == repr(oc.search.choice([0, 1, 2]))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -97,6 +107,28 @@ def test_each_cell_of_a_sobol_net_has_one_point():
         (lambda: oc.search.integers(1.5, 3), TypeError, "integers: low must be an int"),
         (lambda: oc.search.integers(0, 3, log=True), ValueError, "integers: low must"),
         (lambda: oc.search.integers(1, 3, log=1), TypeError, "integers: log must be T"),
+        (
+            lambda: oc.search.integers(1, 2**33),
+            ValueError,
+            "integers: high must be int",
+        ),
+        (lambda: oc.search.integers(-(2**31) - 1, 0), ValueError, "integers: low must"),
+        (lambda: oc.search.uniform(0, 1e40), ValueError, "uniform: high must be a num"),
+        (
+            lambda: oc.search.log_uniform(1e-60, 1),
+            ValueError,
+            "log_uniform: low must b",
+        ),
+        (
+            lambda: oc.search.choice([1, 2**40]),
+            ValueError,
+            "choice: values must be int",
+        ),
+        (
+            lambda: oc.search.choice([0.5, 1e40]),
+            ValueError,
+            "choice: values must be a ",
+        ),
         (lambda: oc.search.choice([]), ValueError, "choice: values must be different"),
         (lambda: oc.search.choice([1, 1]), ValueError, "choice: values must be differ"),
         (lambda: oc.search.choice(["a"]), TypeError, "choice: values must be a finite"),
