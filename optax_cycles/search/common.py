@@ -9,7 +9,7 @@ import numpy as np
 
 from optax_cycles import _checks
 from optax_cycles._typing import Batch, Key, PyTree
-from optax_cycles.search.result import SIGNS, SearchResult
+from optax_cycles.search.result import ROW, SIGNS, SearchResult
 from optax_cycles.sweep.arguments import validation_batch
 from optax_cycles.sweep.check import check_metric
 from optax_cycles.sweep.fingerprint import one_of
@@ -100,6 +100,11 @@ def searched(
     _checks.choice(method, "mode", mode, SIGNS)
     if "judge" in options:
         raise TypeError(f"{method}: judge is its own, got {options['judge']!r}")
+    if metric in ROW:
+        _checks.fail(method, "metric", f"none of {', '.join(ROW)}", metric)
+    if both := sorted({metric, *ROW} & space.members().keys()):
+        expected = f"without {both[0]!r}, which leaderboards say of every point besides"
+        _checks.fail(method, "space", expected, list(space.members()))
     if validation is None:
         raise ValueError(f"{method}: validation data are needed, got None")
     if isinstance(trainable, Trainable):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# What rows of a leaderboard say besides the metric and the hyperparameters.
+ROW = ("rank", "member", "updates", "status")
 SIGNS = {"min": 1.0, "max": -1.0}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from optax_cycles import _checks
 from optax_cycles._typing import Batch, Key, PyTree
 from optax_cycles.search.common import Parts, searched
-from optax_cycles.search.result import SearchResult
+from optax_cycles.search.result import ROW, SearchResult
 from optax_cycles.search.static_result import StaticResult
 from optax_cycles.sweep.checkpoint import RefusedError
 from optax_cycles.sweep.loop import Interrupted, SweepError
@@ -24,8 +24,6 @@ from optax_cycles.sweep.training import Progress
 
 Point: TypeAlias = dict[str, Any]
 BATCH_SIZE = "batch_size"
-# What rows of a leaderboard say besides.
-ROW = ("rank", "member", "updates", "status")
 SEARCHED = ("judge", "key", "validation", "metric", "mode", "horizons")
 
 

@@ -394,6 +394,7 @@ SPACE = {"learning_rate": oc.search.log_uniform(1e-3, 1.0)}
         ("halving", {"mode": "least"}, ValueError, "mode must be one of max, min"),
         ("halving", {"validation": None}, ValueError, "validation data are needed"),
         ("halving", {"batchsize": 3}, TypeError, "an option must be one of"),
+        ("halving", {"metric": "updates"}, ValueError, "metric must be none of rank"),
         ("hyperband", {"eta": 0.5}, ValueError, "eta must be a finite number > 1"),
         ("hyperband", {"first": 0}, ValueError, "first must be a positive integer"),
         ("hyperband", {"space": {"a": [1, 2]}}, TypeError, r"space\['a'\] must be"),
@@ -419,3 +420,12 @@ def test_what_makes_no_sense_is_refused(search, options, error, message):
     }[search]
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", ["rank", "member", "loss"])
+def test_a_hyperparameter_that_a_leaderboard_would_hide_is_refused(name):
+    space = {name: oc.search.uniform(0.1, 1.0)}
+    with pytest.raises(ValueError, match=f"^population: space must be without '{name}"):
+        oc.search.population(
+            PARABOLA, space, ONE, 90, key=KEY, validation=ONE, batch_size=2
+        )
