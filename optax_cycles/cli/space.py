@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # How many values a range has that does not say it: alone, and in a grid.
 ALONE, IN_GRID = 64, 16
+# The largest integer of 32 bits.
+WIDEST = 2**31 - 1
 USUAL = {
     "learning_rate": "log:1e-5:10",
     "weight_decay": "log:1e-6:0.1",
@@ -205,6 +207,8 @@ def _listed(text: str, name: str, written: str) -> Range:
         _fail(text, f"have at least 2 values (--constant {name}={written} fixes one)")
     if any(low >= high for low, high in pairwise(values)):
         _fail(text, "have increasing values")
+    if max(map(abs, values)) > WIDEST:  # such a number is no count of anything
+        values = [float(value) for value in values]
     return Range(name, "list", tuple(values))
 
 

@@ -211,7 +211,8 @@ def log_space(low: float, high: float, num: int) -> np.ndarray:
     """
     _checks.real("log_space", "low", low, above=0)
     _check_range("log_space", low, high, num)
-    return np.geomspace(low, high, num)
+    # NumPy takes no logarithms of integers beyond 64 bits.
+    return np.geomspace(float(low), float(high), num)
 
 
 def lin_space(low: float, high: float, num: int) -> np.ndarray:
@@ -227,7 +228,7 @@ def lin_space(low: float, high: float, num: int) -> np.ndarray:
       [0.0, 0.5, 1.0]
     """
     _check_range("lin_space", low, high, num)
-    return np.linspace(low, high, num)
+    return np.linspace(float(low), float(high), num)
 
 
 def with_seeds(function: str, space: Space, seeds: int | Values) -> Space:

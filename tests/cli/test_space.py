@@ -22,6 +22,8 @@ from optax_cycles.cli.space import (
         ("momentum=lin:0:0.9:4", [0.0, 0.3, 0.6, 0.9]),
         ("offset=lin:-1:1:3", [-1.0, 0.0, 1.0]),
         ("momentum=0.8,0.9,0.95", [0.8, 0.9, 0.95]),
+        ("learning_rate=log:1e20:1e30:3", [1e20, 1e25, 1e30]),
+        ("learning_rate=1,1e10,1e25", [1.0, 1e10, 1e25]),
         ("momentum=0,.5", [0.0, 0.5]),
         ("size=int:3:6:4", [3, 4, 5, 6]),
         ("size=int:0:100:3", [0, 50, 100]),
@@ -37,6 +39,13 @@ def test_a_range_is_read(text, values):
 def test_whole_numbers_stay_whole():
     for text in ("batch_size=8,16", "size=int:1:4", "size=intlog:1:9"):
         assert over(text).values().dtype.kind == "i"
+
+
+def test_numbers_beyond_32_bits_are_no_integers():
+    found = over("learning_rate=1,1e10")
+    assert found.values().dtype.kind == "f"
+    assert str(found) == "1.0,10000000000.0"
+    assert found.distribution().values == (1.0, 1e10)
 
 
 @pytest.mark.parametrize("num", [2, 3, 5, 16, 64])

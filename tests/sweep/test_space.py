@@ -141,6 +141,11 @@ def test_lin_space_has_equal_steps_and_exact_ends(low, length, num):
     np.testing.assert_allclose(values, expected, rtol=0, atol=1e-12)
 
 
+def test_ranges_of_large_integers_are_those_of_floats():
+    np.testing.assert_allclose(oc.sweep.log_space(1, 10**30, 3), [1, 1e15, 1e30])
+    np.testing.assert_allclose(oc.sweep.lin_space(0, 10**30, 3), [0, 5e29, 1e30])
+
+
 @pytest.mark.parametrize(
     ("make", "arguments", "error", "message"),
     [
