@@ -58,6 +58,7 @@ class StreamBatches:
         self._coming: Future[None] | None = None
         self._failed: Exception | None = None
         self._held: tuple[int, Segment] | None = None
+        self._used = 0  # batches that were handed out, or skipped
         self._need(1)
         self.example = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self._ready[0]
@@ -68,8 +69,8 @@ class StreamBatches:
 
         Args:
           orders: ignored: all members read the same batches.
-          start: updates made before the segment; segments follow one another, and the
-            last one may be asked for again.
+          start: updates made before the segment; segments follow one another, the
+            last one may be asked for again, and those that nobody needed are skipped.
           steps: updates of the segment, what a program is compiled for.
           length: updates to make, at most `steps`.
 
@@ -78,6 +79,7 @@ class StreamBatches:
         """
         del orders
         if self._held is None or self._held[0] != start:
+            self.skip(start - self._used)
             self._held = (start, self._stacked(steps, length))
         return self._held[1]
 
@@ -132,6 +134,7 @@ class StreamBatches:
             coming, self._coming = self._coming, None
             coming.result()
         self._need(count)
+        self._used += count
         return [self._ready.popleft() for _ in range(count)]
 
     def _need(self, count: int) -> None:

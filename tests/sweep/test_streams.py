@@ -5,8 +5,18 @@ import threading
 
 import jax
 import numpy as np
+import optax
 import pytest
-from linear import DATA, KEY, SPACE, STEPS, TRAIN, assert_same, sweep
+from linear import (
+    DATA,
+    KEY,
+    PROBLEM,
+    SPACE,
+    STEPS,
+    TRAIN,
+    assert_same,
+    sweep,
+)
 
 import optax_cycles as oc
 from optax_cycles.sweep import DataError, SweepError
@@ -138,6 +148,24 @@ def test_no_batch_that_was_read_is_lost_where_the_data_end(tmp_path, streamed, c
     whole = sweep(endless(), progress=lambda now: seen.append(now.done), **options)
     assert_same(whole, streamed)
     assert seen[1] == 20 * SPACE.size
+
+
+def test_a_stop_between_chunks_of_which_one_diverged_skips_no_batch(tmp_path):
+    """The same call goes on with a chunk that needs none of the second segment."""
+    trainable = oc.trainable(PROBLEM, lambda hp: optax.sgd(hp["learning_rate"]))
+    space = oc.sweep.grid(learning_rate=[0.01, 0.1, 1e30, 1e35])
+    options = {"space": space, "trainable": trainable, "chunk": 2, "segment": 10}
+    straight = sweep(endless(), **options)
+    assert straight.diverged.tolist() == [False, False, True, True]
+
+    def stop(now):
+        if now.done == 2 * 20 + 2 * 10:
+            raise KeyboardInterrupt
+
+    saved = {"checkpoint": tmp_path, "checkpoint_every": 0.0}
+    with pytest.raises(oc.sweep.Interrupted):
+        sweep(endless(), progress=stop, **saved, **options)
+    assert_same(sweep(endless(), **saved, **options), straight)
 
 
 @pytest.mark.parametrize(
