@@ -14,6 +14,7 @@ from optax_cycles.search.common import Parts
 from optax_cycles.search.joined import joined
 from optax_cycles.search.optuna import optuna, trained_trials
 from optax_cycles.search.result import SearchResult
+from optax_cycles.sweep.interrupts import held_back
 from optax_cycles.sweep.loop import Interrupted, SweepError
 from optax_cycles.sweep.result import SweepResult
 
@@ -57,6 +58,12 @@ class Studies:
         def result(*more: SweepResult) -> SearchResult:
             return SearchResult(_METHOD, joined([*kept, *more]), metric, mode)
 
+        def keep(one: SweepResult) -> None:
+            # The study has been told of it: without it the curves would lack trials.
+            with held_back():
+                one.save(checkpoint / f"{trained:06}.nc")
+                kept.append(one)
+
         while trained < trials:
             count = min(batch, trials - trained)
             study.sampler = self._sampler(trained)
@@ -74,8 +81,12 @@ class Studies:
                     progress=parts.next(),
                     **options,
                 )
+                keep(one.sweep)
             except (Interrupted, SweepError) as stop:
-                stop.result = result(stop.result.sweep)
+                last = stop.result.sweep
+                if last.complete:
+                    keep(last)
+                stop.result = result() if last.complete else result(last)
                 raise
             except (Exception, KeyboardInterrupt) as error:
                 if not kept:
@@ -84,8 +95,6 @@ class Studies:
                 if isinstance(error, KeyboardInterrupt):
                     raise Interrupted(result()) from None
                 raise SweepError(f"{_METHOD}: {error}", result()) from error
-            one.sweep.save(checkpoint / f"{trained:06}.nc")
-            kept.append(one.sweep)
             trained += count
         return result()
 

@@ -56,7 +56,7 @@ def plot_lineage(found: SearchResult, axes: Axes, name: str) -> None:
     if known.best is not None:
         _draw_line(axes, found, int(known.leaders[known.best]), name)
     # Drawn from a distribution; later ones are where the population has moved to.
-    scale = scale_by(values[:, 0])
+    scale = scale_by(values[:, 0]) if there.any() else "linear"
     more = {"linthresh": values[values > 0].min()} if scale == "symlog" else {}
     axes.set_yscale(scale, **more)
     axes.set(

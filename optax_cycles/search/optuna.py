@@ -20,6 +20,7 @@ from optax_cycles.search.distributions import (
 )
 from optax_cycles.search.joined import joined
 from optax_cycles.search.result import SIGNS, SearchResult
+from optax_cycles.sweep.interrupts import held_back
 from optax_cycles.sweep.judge import Standing, Verdict
 from optax_cycles.sweep.loop import Interrupted, SweepError
 from optax_cycles.sweep.members import Status
@@ -146,35 +147,47 @@ def optuna(
     left = max(trials - trained_trials(study), 0)
     parts = Parts(options.pop("progress", None), -(-left // batch))
     exhausted = False
-    while not exhausted and (missing := trials - trained_trials(study)) > 0:
-        asked = [study.ask(_asked(module, known)) for _ in range(min(batch, missing))]
-        judge = Pruning(asked, verdicts, metric, mode) if verdicts else None
-        try:
-            one = searched(
-                name,
-                trainable,
-                _points(known, asked),
-                data,
-                steps,
-                judge=judge,
-                key=key,
-                validation=validation,
-                metric=metric,
-                mode=mode,
-                horizons=verdicts,
-                options={**options, "progress": parts.next()},
-            )
-        except (Interrupted, SweepError) as stop:
-            _tell(module, study, asked, stop.result)
-            found.append(stop.result.sweep)
-            stop.result = result()
+    try:
+        while not exhausted and (missing := trials - trained_trials(study)) > 0:
+            asked = [
+                study.ask(_asked(module, known)) for _ in range(min(batch, missing))
+            ]
+            judge = Pruning(asked, verdicts, metric, mode) if verdicts else None
+            try:
+                one = searched(
+                    name,
+                    trainable,
+                    _points(known, asked),
+                    data,
+                    steps,
+                    judge=judge,
+                    key=key,
+                    validation=validation,
+                    metric=metric,
+                    mode=mode,
+                    horizons=verdicts,
+                    options={**options, "progress": parts.next()},
+                )
+            except (Interrupted, SweepError) as stop:
+                with held_back():
+                    _tell(module, study, asked, stop.result)
+                found.append(stop.result.sweep)
+                stop.result = result()
+                raise
+            except BaseException:
+                for trial in asked:
+                    _cut_off(module, study, trial.number)
+                raise
+            # Held back: a study that is told of half a batch would ask for another one.
+            with held_back():
+                exhausted = _tell(module, study, asked, one)
+                found.append(one.sweep)
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        if not found:
             raise
-        except BaseException:
-            for trial in asked:
-                _cut_off(module, study, trial.number)
-            raise
-        exhausted = _tell(module, study, asked, one)
-        found.append(one.sweep)
+        raise Interrupted(result()) from None
     if not found:
         expected = f"more than the {trained_trials(study)} that the study has"
         _checks.fail(name, "trials", expected, trials)

@@ -130,6 +130,10 @@ def over_static(
             results.append(stop.result)
             stop.result = found()
             raise
+        except KeyboardInterrupt:  # Before this one had anything.
+            if not results:
+                raise
+            raise Interrupted(found()) from None
         except (ValueError, TypeError) as error:
             if not results or isinstance(error, RefusedError):
                 raise

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sys
 
 import numpy as np
@@ -165,6 +166,39 @@ def test_trials_go_on_from_the_batches_that_are_told(command, folder, progress, 
     states = [trial.state.name for trial in study_in(folder / "cut").trials]
     assert states.count("COMPLETE") == 12
     assert states.count("FAIL") == 4
+
+
+def test_ctrl_c_while_a_batch_is_kept_loses_none_of_it(
+    command, folder, progress, tried, monkeypatch
+):
+    """The study knows of it by then, and would ask for another one in its place."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    save = oc.sweep.SweepResult.save
+
+    def pressed(result, path):
+        monkeypatch.setattr(oc.sweep.SweepResult, "save", save)
+        signal.raise_signal(signal.SIGINT)
+        save(result, path)
+
+    monkeypatch.setattr(oc.sweep.SweepResult, "save", pressed)
+    try:
+        code, _, _ = command(*TRIALS, "--out", "cut")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    cut = content_of(folder / "cut")
+    assert (code, cut["complete"], cut["members"]) == (1, False, 4)
+    assert command(*TRIALS, "--out", "cut")[0] == 0
+    expected = content_of(tried.folder)
+    assert content_of(folder / "cut")["leaderboard"] == expected["leaderboard"]
+    assert len(study_in(folder / "cut").trials) == 12
+
+
+def test_ctrl_c_before_the_first_update_writes_what_there_is(command, folder, progress):
+    progress.interrupt("search", 0)
+    code, _, err = command(*POPULATION, "--out", "cut")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "error: interrupted; the same command goes on" in err
+    assert (folder / "cut/search.png").exists()
 
 
 def test_a_study_of_another_space_is_refused(command, folder, tried):
