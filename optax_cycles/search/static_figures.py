@@ -21,6 +21,7 @@ from optax_cycles.search.figures import (
     scale_scores,
 )
 from optax_cycles.search.outcomes import Outcomes, limits_by, outcomes
+from optax_cycles.search.result import SIGNS
 from optax_cycles.search.static_result import StaticResult
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def plot_static(found: StaticResult, axes: Axes) -> None:
     """The scores at each static point, a row each, and the best of each row.
 
     Dots are the points of a row's search that trained to the end, medians over their
-    seeds; how many did is said beside each row.
+    seeds, the best of them another mark; how many did is said beside each row.
 
     Args:
       found: a search over static choices.
@@ -63,7 +64,9 @@ def plot_static(found: StaticResult, axes: Axes) -> None:
     )
     every = np.concatenate([np.empty(0), *ended])
     if every.size:
-        _draw_strips(axes, ended)
+        _draw_strips(
+            axes, [np.delete(scores, _best_of(scores, found.mode)) for scores in ended]
+        )
         _draw_bests(axes, found, searched)
         scale_scores(axes.xaxis, every, limits_by(every, found.mode))
         legend_beside(axes)
@@ -79,6 +82,11 @@ def described_static(point: Mapping[str, Any]) -> str:
         value if isinstance(value, str) else f"{label_of(name)} {value}"
         for name, value in point.items()
     )
+
+
+def _best_of(scores: np.ndarray, mode: str) -> list[int]:
+    """The place of the best, if there is one: its own mark is drawn for it."""
+    return [int((SIGNS[mode] * scores).argmin())] if scores.size else []
 
 
 def _draw_strips(axes: Axes, ended: list[np.ndarray]) -> None:

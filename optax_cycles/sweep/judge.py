@@ -80,7 +80,9 @@ def check_judge(judge: Judge | None, horizons: Sequence[int], steps: int) -> lis
     found = [int(step) for step in judge.steps]
     known = set(horizons) - {0, steps}
     if found != sorted(set(found)) or not set(found) <= known:
-        expected = f"increasing horizons before the last update, of {sorted(known)}"
+        expected = (
+            f"increasing horizons before the last update, of horizons={sorted(known)}"
+        )
         _checks.fail("run", "judge.steps", expected, list(judge.steps))
     return found
 
