@@ -39,17 +39,13 @@ def _show_leaderboard(content: Mapping[str, Any], console: Console) -> None:
     if len(settings["optimizer"]) == 1:
         hparams.remove("optimizer")
     # Where all went to the end, there is nothing to say of it.
-    ways = {_outcome(row, settings["steps"]) for row in rows}
+    ways = {row["status"] for row in rows}
     ends = ["updates", "outcome"] if ways != {"ended"} else []
     shown = [
         [
             str(row["rank"]),
             _number(row[metric], 4),
-            *(
-                [f"{row['updates']:,}", _outcome(row, settings["steps"])]
-                if ends
-                else []
-            ),
+            *([f"{row['updates']:,}", row["status"]] if ends else []),
             *[_number(row.get(name, "")) for name in hparams],
         ]
         for row in rows
@@ -60,12 +56,6 @@ def _show_leaderboard(content: Mapping[str, Any], console: Console) -> None:
     title = f"The best points by {by}, after {settings['steps']:,} updates{over}"
     columns = ["rank", metric, *ends, *hparams]
     console.table(title, [column.replace("_", " ") for column in columns], shown)
-
-
-def _outcome(row: Mapping[str, Any], steps: int) -> str:
-    if row["status"] != "running":
-        return str(row["status"])
-    return "ended" if row["updates"] == steps else "stopped"
 
 
 def _number(value: Any, digits: int = 3) -> str:

@@ -167,7 +167,8 @@ class SearchResult:
           count: how many; None for all.
 
         Returns:
-          Dicts with `rank`, `member`, the metric, `updates`, `status`, and the
+          Dicts with `rank`, `member`, the metric, `updates`, `status` (`"ended"`,
+          `"dropped"`, `"diverged"`, or `"stopped"` with the whole search), and the
           hyperparameters with which each ended.
         """
         board = [row for _, row in self.ranked()[:count]]
@@ -198,7 +199,7 @@ class SearchResult:
                 "member": best,
                 self.metric: float(SIGNS[self.mode] * score),
                 "updates": int(updates[best]),
-                "status": Status(status[best]).name.lower(),
+                "status": _status(status[best], updates[best] == sweep.steps),
                 **self.at_end(best),
             }
             rows.append(((failed, -updates[best] / sweep.steps, float(score)), row))
@@ -265,3 +266,10 @@ def _piecewise(values: np.ndarray, steps: list[int]) -> Schedule:
     return piecewise_constant(
         [steps[i - 1] for i in kept[1:]], [float(values[i]) for i in kept]
     )
+
+
+def _status(status: int, ended: bool) -> str:
+    """What became of a member that no longer runs."""
+    if status != Status.RUNNING:
+        return Status(status).name.lower()
+    return "ended" if ended else "stopped"

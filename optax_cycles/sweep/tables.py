@@ -45,9 +45,10 @@ def html(result: SweepResult) -> str:
     rows = []
     for axis in result.space.axes:
         for name, values in axis.values.items():
-            spread = f"{values[0]:.6g}"
+            # Points that were drawn are in no order.
+            spread = f"{min(values):.6g}"
             if len(values) > 1:
-                spread += f" to {values[-1]:.6g}, {len(values)} values"
+                spread += f" to {max(values):.6g}, {len(values)} values"
             rows.append((name, spread))
     rows.append(("members", _counts(result)))
     rows.append(("updates", f"{result.steps}"))
@@ -63,8 +64,14 @@ def html(result: SweepResult) -> str:
 def _counts(result: SweepResult) -> str:
     diverged = int(result.diverged.sum())
     done = int(((result.updates == result.steps) & ~result.diverged).sum())
-    left = result.space.size - done - diverged
-    counts = {"finished": done, "diverged": diverged, "not finished": left}
+    dropped = int((result.status == Status.DROPPED).sum())
+    left = result.space.size - done - diverged - dropped
+    counts = {
+        "finished": done,
+        "diverged": diverged,
+        "dropped": dropped,
+        "not finished": left,
+    }
     named = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     return f"{result.space.size}: {named}"
 

@@ -77,7 +77,7 @@ def test_the_leaderboard_has_those_that_ended_first(halved):
     assert [row["updates"] for row in board] == [90] * 3 + [30] * 6 + [10] * 18
     rates = [row["learning_rate"] for row in board]
     assert rates == sorted(rates, reverse=True)
-    assert [row["status"] for row in board] == ["running"] * 3 + ["dropped"] * 24
+    assert [row["status"] for row in board] == ["ended"] * 3 + ["dropped"] * 24
     assert len(halved.leaderboard()) == 10
 
 

@@ -94,7 +94,7 @@ def test_a_notebook_shows_axes_counts_and_the_best_member():
     cells = re.findall(r"<th>(.*?)</th><td>(.*?)</td>", html)
     assert cells == [
         ("learning_rate", "0.1 to 10, 3 values"),
-        ("momentum", "0.9 to 0.7, 3 values"),
+        ("momentum", "0.7 to 0.9, 3 values"),
         ("decay", "0.5"),
         ("seed", "0 to 4, 2 values"),
         ("members", "6: 5 finished, 1 diverged"),
