@@ -226,6 +226,20 @@ def test_an_interrupt_keeps_what_was_found():
         result.at(optimizer="sign", width=3)
 
 
+def test_an_interrupt_before_a_later_search_has_begun_loses_nothing():
+    begun = []
+
+    def halving(*args, **options):
+        begun.append(args)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return oc.search.successive_halving(*args, first=4, **options)
+
+    with pytest.raises(oc.sweep.Interrupted) as caught:
+        search(method=halving)
+    assert [one.sweep.complete for one in caught.value.result.results] == [True]
+
+
 def test_what_is_wrong_with_a_later_point_loses_nothing():
     """Found when it is traced, after another point was trained."""
 
