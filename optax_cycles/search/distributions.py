@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from optax_cycles import _checks
 from optax_cycles.sweep.space import INT_MAX, INT_MIN
 
 
-class Uniform(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Uniform:
     """Numbers from `low` to `high`, equally likely, or their logarithms."""
 
     low: float
@@ -35,7 +37,8 @@ class Uniform(NamedTuple):
         return self.inside(np.asarray(value * factor))
 
 
-class Integers(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Integers:
     """Integers from `low` to `high`, both included."""
 
     low: int
@@ -61,7 +64,8 @@ class Integers(NamedTuple):
         return self.inside(np.asarray(value + least if new == value else new))
 
 
-class Choice(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Choice:
     """One of some numbers, equally likely."""
 
     values: tuple[float, ...]

@@ -187,7 +187,9 @@ def optuna(
     except KeyboardInterrupt:
         if not found:
             raise
-        raise Interrupted(result()) from None
+        # All batches so far are complete, the search is not.
+        so_far = dataclasses.replace(joined(found), complete=False)
+        raise Interrupted(SearchResult(name, so_far, metric, mode)) from None
     if not found:
         expected = f"more than the {trained_trials(study)} that the study has"
         _checks.fail(name, "trials", expected, trials)

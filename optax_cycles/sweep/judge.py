@@ -73,10 +73,14 @@ def check_judge(judge: Judge | None, horizons: Sequence[int], steps: int) -> lis
     """The updates after which there is a verdict.
 
     Raises:
+      TypeError: if it is no judge.
       ValueError: if they don't increase, or nothing is evaluated then.
     """
     if judge is None:
         return []
+    if not (callable(judge) and hasattr(judge, "steps") and hasattr(judge, "setting")):
+        expected = "a Judge: what can be called and has `steps` and `setting`"
+        _checks.fail_type("run", "judge", expected, judge)
     found = [int(step) for step in judge.steps]
     known = set(horizons) - {0, steps}
     if found != sorted(set(found)) or not set(found) <= known:

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import optax_cycles as oc
@@ -161,3 +162,35 @@ def test_all_that_failed_end_a_halving_without_a_best():
     assert (found.sweep.status == Status.RUNNING).sum() == 1
     with pytest.raises(ValueError, match="no member ended with a finite hidden"):
         found.best()
+
+
+@pytest.mark.parametrize("search", ["run", "successive_halving"])
+def test_distributions_are_not_taken_for_points(search):
+    """A pair of bounds would be trained as if it were two points."""
+    train = oc.trainable(
+        oc.problem_from_loss(lambda key: jnp.ones(1), lambda p, b, k: jnp.sum(p**2)),
+        lambda hp: optax.sgd(hp["learning_rate"]),
+    )
+    function = {"run": oc.sweep.run}.get(search) or getattr(oc.search, search)
+    space = {"learning_rate": oc.search.log_uniform(1e-3, 1.0)}
+    one = np.ones((4, 1), np.float32)
+    with pytest.raises(TypeError, match="learning_rate must be a sequence of numbers"):
+        function(train, space, one, 9, key=jax.random.key(0), validation=one)
+
+
+def test_a_function_is_no_judge():
+    train = oc.trainable(
+        oc.problem_from_loss(lambda key: jnp.ones(1), lambda p, b, k: jnp.sum(p**2)),
+        lambda hp: optax.sgd(hp["learning_rate"]),
+    )
+    one = np.ones((4, 1), np.float32)
+    with pytest.raises(TypeError, match=r"^run: judge must be a Judge: .*`steps`"):
+        oc.sweep.run(
+            train,
+            {"learning_rate": [0.1]},
+            one,
+            9,
+            key=jax.random.key(0),
+            validation=one,
+            judge=lambda standing: None,
+        )
