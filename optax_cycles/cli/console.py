@@ -14,8 +14,11 @@ import numpy as np
 from optax_cycles._extras import require
 from optax_cycles.cli.folder import Folder
 from optax_cycles.sweep.training import Progress
+from optax_cycles.tuning import TuneProgress
 
-Report = Callable[[Progress], None]
+Report = Callable[[Progress | TuneProgress], None]
+# With the name of a step and the time left, a bar of a line of 80 characters.
+_NARROW = 20
 
 
 class Console:
@@ -30,16 +33,25 @@ class Console:
         self.err = console.Console(stderr=True, highlight=False, quiet=quiet)
 
     @contextmanager
-    def bars(self, *names: str) -> Iterator[dict[str, Report]]:
-        """One bar for each part of the work; yields the functions that move them."""
+    def bars(
+        self, *names: str, steps: Sequence[str] = ()
+    ) -> Iterator[dict[str, Report]]:
+        """One bar for each part of the work; yields the functions that move them.
+
+        Args:
+          *names: the parts.
+          steps: what a part consists of, where that is several steps; its bar then
+            names the step, and says how much time is left.
+        """
         p = self._progress
-        width = max(map(len, names))
+        width = max(map(len, (*names, *steps)))
         with p.Progress(
             p.TextColumn(f"{{task.description:<{width}}}"),
-            p.BarColumn(),
+            p.BarColumn(bar_width=_NARROW if steps else 40),
             p.TaskProgressColumn(),
             p.TextColumn("{task.fields[said]:>17}"),
             p.TimeElapsedColumn(),
+            *([p.TimeRemainingColumn()] if steps else []),
             console=self.err,
             disable=not self.err.is_terminal,
         ) as progress:
@@ -48,17 +60,26 @@ class Console:
             }
 
             def moving(name: str) -> Report:
-                def report(now: Progress) -> None:
+                def report(now: Progress | TuneProgress) -> None:
                     said = f"{now.done:,} updates" if now.done else "compiling"
+                    step = now.step if isinstance(now, TuneProgress) else name
                     if not now.done:
                         progress.start_task(tasks[name])
                     progress.update(
-                        tasks[name], completed=now.done, total=now.total, said=said
+                        tasks[name],
+                        description=step,
+                        completed=now.done,
+                        # While it is timed, nobody knows how many it will be.
+                        total=None if step == "timing" else now.total,
+                        said=said,
                     )
 
                 return report
 
             yield {name: moving(name) for name in names}
+            if steps:  # a budget is kept to within a little
+                for task in progress.tasks:
+                    progress.update(task.id, total=task.completed)
 
     @contextmanager
     def notes(self) -> Iterator[None]:
@@ -90,15 +111,24 @@ class Console:
         """A line on standard output."""
         self.out.print(text, soft_wrap=True)
 
+    def code(self, text: str) -> None:
+        """Lines of Python on standard output, to be copied as they are."""
+        self.out.print(text, soft_wrap=True, markup=False, end="")
+
     def table(
-        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        left: int = 1,
     ) -> None:
-        """A table; all columns but the first are aligned to the right."""
+        """A table; all columns but the first, or `left` ones, are aligned right."""
         # As a table's own title it would be as narrow as the table.
         self.out.print(f"[bold]{title}[/bold]")
         table = self._table.Table()
         for index, column in enumerate(columns):
-            table.add_column(column, justify="left" if index == 0 else "right")
+            table.add_column(column, justify="left" if index < left else "right")
         for row in rows:
             table.add_row(*row)
         self.out.print(table)

@@ -55,7 +55,8 @@ RANGE_TEST = Kind(
 )
 SWEEP = Kind("sweep", "sweep.json", ("sweep*.nc", "sweep*.png", STATE))
 SEARCH = Kind("search", "search.json", ("search*.nc", "search*.png", STATE), STUDIES)
-KINDS = (RANGE_TEST, SWEEP, SEARCH)
+TUNE = Kind("tuning", "tune.json", ("recipe.json", "recipe.py", "report.html"))
+KINDS = (RANGE_TEST, SWEEP, SEARCH, TUNE)
 
 
 class Folder:
@@ -63,6 +64,9 @@ class Folder:
 
     `main` is written first, and last with `complete` true: a process may be killed at
     any moment.
+
+    Attributes:
+      is_new: whether there was nothing of the same command, once it is open.
     """
 
     def __init__(self, out: str, kind: Kind) -> None:
@@ -73,7 +77,7 @@ class Folder:
           kind: what the command leaves there.
         """
         self.out, self.path, self.kind = out, Path(out), kind
-        self._is_new = True
+        self.is_new = True
 
     @property
     def main(self) -> str:
@@ -110,7 +114,7 @@ class Folder:
                 raise ValueError(self.refusal(f"({kind.main})", kind))
         if not file.exists():
             return None
-        self._is_new = False
+        self.is_new = False
         try:
             content = json.loads(file.read_text())
             form = content["format"]
@@ -174,7 +178,7 @@ class Folder:
 
     def abandon(self) -> None:
         """Leave nothing behind of a command that could not begin."""
-        if self._is_new:
+        if self.is_new:
             self._clear()
             if not any(self.path.iterdir()):
                 self.path.rmdir()

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import optax_cycles
 from optax_cycles._extras import MissingExtraError
-from optax_cycles.cli import plot, range_test, search, sweep
+from optax_cycles.cli import plot, range_test, search, sweep, tune
 from optax_cycles.cli.interrupt import NOTHING_KEPT, ends_at_once
 
 _PACKAGE = Path(optax_cycles.__file__).parent
@@ -35,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"%(prog)s {optax_cycles.__version__}"
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    tune.add_parser(commands)
     range_test.add_parser(commands)
     sweep.add_parser(commands)
     search.add_parser(commands)

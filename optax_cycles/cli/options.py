@@ -38,8 +38,8 @@ def hyperparameters() -> str:
     return "\n".join(lines)
 
 
-def add_problem(group: Any, *, several: bool = False) -> None:
-    """What is trained, with one optimizer, or one after another."""
+def add_task(group: Any) -> None:
+    """The task: its model, its loss and its data."""
     problem = group.add_mutually_exclusive_group()
     problem.add_argument(
         "--model",
@@ -53,6 +53,11 @@ def add_problem(group: Any, *, several: bool = False) -> None:
         help="a task of your own: an optax_cycles.problems.Task(problem, train, "
         "validation), or a function without arguments that returns one",
     )
+
+
+def add_problem(group: Any, *, several: bool = False) -> None:
+    """What is trained, with one optimizer, or one after another."""
+    add_task(group)
     if several:
         _add_optimizers(group)
     else:
@@ -120,6 +125,11 @@ def add_space(group: Any) -> None:
         help="a hyperparameter to try, see below; once for each (default: "
         "learning_rate=log:1e-5:10)",
     )
+    add_metric(group)
+
+
+def add_metric(group: Any) -> None:
+    """By what settings are compared."""
     group.add_argument(
         "--metric",
         metavar="NAME",
@@ -133,14 +143,14 @@ def add_space(group: Any) -> None:
     )
 
 
-def add_training(group: Any) -> None:
-    """How long members train, and with which random numbers."""
+def add_training(group: Any, steps: str = "updates of each training") -> None:
+    """How long members train, what `steps` says, and with which random numbers."""
     group.add_argument(
         "--steps",
         metavar="N",
         type=positive_int,
         default=300,
-        help="updates of each training (default: %(default)s)",
+        help=f"{steps} (default: %(default)s)",
     )
     group.add_argument(
         "--key",
@@ -229,10 +239,15 @@ def add_output(group: Any, out: str, *, keep_state: bool = False) -> None:
 
 def check_options(args: argparse.Namespace) -> None:
     """Raise where these options make no sense together."""
-    if args.mesh is not None and args.devices is not None:
-        raise ValueError("--devices can't be given besides --mesh, which says how many")
     if args.restart_optimizer and args.from_checkpoint is None:
         raise ValueError("--restart-optimizer needs --from-checkpoint")
+    check_machine(args)
+
+
+def check_machine(args: argparse.Namespace) -> None:
+    """Raise where those of `add_machine` make no sense together."""
+    if args.mesh is not None and args.devices is not None:
+        raise ValueError("--devices can't be given besides --mesh, which says how many")
     cluster = {
         "--coordinator": args.coordinator,
         "--processes": args.processes,

@@ -78,7 +78,7 @@ def asked(args: argparse.Namespace, method: str, options: Mapping[str, Any]) -> 
         ranges,
         fixed_of,
         args.metric,
-        _mode(args.metric, args.mode),
+        mode_of(args.metric, args.mode),
     )
 
 
@@ -152,7 +152,12 @@ def _batch_sizes(args: argparse.Namespace, given: list[Range]) -> tuple[int, ...
     return tuple(int(size) for size in sizes)
 
 
-def _mode(metric: str, mode: str | None) -> str:
+def mode_of(metric: str, mode: str | None) -> str:
+    """Whether the `"min"` or the `"max"` of a metric is best.
+
+    Raises:
+      ValueError: if only its user knows.
+    """
     if mode is None and metric != "loss":
         raise ValueError(
             f"--mode is needed with --metric {metric}: max where more is better, min "

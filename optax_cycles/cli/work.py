@@ -61,9 +61,12 @@ class Work(abc.ABC):
       console: where it is shown.
       task: what is trained.
       start: the snapshot that all members start from, if there is one.
+      steps: what its only part consists of, where that is several steps.
       done: what is in the folder of the same command, if that is complete; other
         processes than the first have only its exit code.
     """
+
+    steps: Sequence[str] = ()
 
     def __init__(self, args: argparse.Namespace, found: Found) -> None:
         """Read what the command is about, before anything is computed.
@@ -145,7 +148,7 @@ class Work(abc.ABC):
     def _find_all(self) -> list[str]:
         """Do all parts; returns what has stopped them."""
         try:
-            with self.console.bars(*self.parts()) as reports:
+            with self.console.bars(*self.parts(), steps=self.steps) as reports:
                 self.find(reports)
         except KeyboardInterrupt as stop:
             return ["interrupted", *_notes(stop)]

@@ -143,9 +143,10 @@ def progress(monkeypatch):
     seen = Seen()
 
     @contextlib.contextmanager
-    def bars(self, *names):
-        def reporting(name):
+    def bars(self, *names, steps=()):
+        def reporting(part):
             def report(now):
+                name = now.step if steps else part
                 press = next(filter(callable, seen), None)
                 seen.append((name, now.done))
                 if press is not None:

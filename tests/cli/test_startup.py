@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from optax_cycles.cli import search, sweep
+from optax_cycles.cli import search, sweep, tune
 from optax_cycles.cli.interrupt import ends_at_once
 from optax_cycles.cli.main import build_parser
 from optax_cycles.cli.question import asked
@@ -39,12 +39,14 @@ print(code, sorted({heavy!r} & set(sys.modules)), file=sys.stderr)
         ("range-test --help", 0),
         ("sweep --help", 0),
         ("search --help", 0),
+        ("tune --help", 0),
         ("plot --help", 0),
         ("range-test --steps none", 2),
         ("range-test --num 2", 2),
         ("sweep --sample sobol", 2),
         ("search --method population --points 3", 2),
-        ("tune", 2),
+        ("tune --budget 5min --distributed", 2),
+        ("tun", 2),
     ],
 )
 def test_help_and_bad_options_need_no_jax(words, code):
@@ -62,6 +64,7 @@ def test_the_commands_of_the_documentation_can_be_parsed(line):
         "range-test": asked,
         "sweep": sweep.question,
         "search": search.question,
+        "tune": tune.question,
     }
     ask = questions.get(line.split()[0])
     if ask is not None:
@@ -71,7 +74,7 @@ def test_the_commands_of_the_documentation_can_be_parsed(line):
 @pytest.mark.parametrize("columns", [80, 120])
 def test_help_fits_the_terminal(columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(columns))
-    for command in ([], ["range-test"], ["sweep"], ["search"], ["plot"]):
+    for command in ([], ["range-test"], ["sweep"], ["search"], ["tune"], ["plot"]):
         with pytest.raises(SystemExit):
             build_parser().parse_args([*command, "--help"])
         lines = capsys.readouterr().out.splitlines()
