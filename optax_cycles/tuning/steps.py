@@ -74,7 +74,10 @@ def batch_size(
         rows.sort(key=lambda row: _sortable(work, row["score"]))
         if rows[0]["score"] is None:
             rates = f"of {points} rates from {low:g} to {high:g}"
-            raise NoSuggestionError(f"tune: at no batch size any rate trained, {rates}")
+            said = f"tune: at no batch size any rate trained, {rates}"
+            refusal = NoSuggestionError(said)
+            refusal.rows = rows  # type: ignore[attr-defined]
+            raise refusal
         best = int(rows[0]["batch_size"])
         work.batch_size(best, first, whole)
         found["rows"] = rows

@@ -176,8 +176,10 @@ class Work:
                 "first_seed": SEEDS_OF_A_STEP * self.sweeps,
             }
         except (Interrupted, SweepError) as stop:
-            stop.result = self.recipe(complete=False) if self.best else None
+            stop.result = self.so_far()
             raise
+        except KeyboardInterrupt:  # before the sweep was in training
+            raise Interrupted(self.so_far()) from None
 
     def count(self, sweep: SweepResult) -> None:
         """Count what a sweep has cost."""
@@ -214,6 +216,10 @@ class Work:
     def told(self, score: float) -> float | None:
         """A score in the metric's own sign; None for a failure."""
         return float(SIGNS[self.mode] * score) if np.isfinite(score) else None
+
+    def so_far(self) -> Recipe | None:
+        """The best so far as an incomplete recipe; None before there is one."""
+        return self.recipe(complete=False) if self.best else None
 
     def recipe(self, *, complete: bool) -> Recipe:
         """The best so far as a recipe."""

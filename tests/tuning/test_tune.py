@@ -180,6 +180,23 @@ def test_ctrl_c_leaves_the_best_recipe_so_far():
     assert found.scores == ()
 
 
+def test_ctrl_c_between_two_sweeps_leaves_it_too(recipe, monkeypatch):
+    """Where a sweep is prepared, after those of the first two steps."""
+    check, prepared = loop.check_trainable, []
+
+    def stop(*args):
+        prepared.append(args)
+        if len(prepared) > 4:
+            raise KeyboardInterrupt
+        return check(*args)
+
+    monkeypatch.setattr(loop, "check_trainable", stop)
+    with pytest.raises(oc.sweep.Interrupted) as caught:
+        tune()
+    expected = [step.name for step in recipe.evidence][:2]
+    assert [step.name for step in caught.value.result.evidence] == expected
+
+
 def test_a_stop_before_anything_is_known_says_so():
     def stop(now):
         raise KeyboardInterrupt
