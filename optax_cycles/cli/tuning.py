@@ -20,7 +20,7 @@ from optax_cycles.sweep.loop import Interrupted, SweepError
 from optax_cycles.sweep.trainable import trainable
 from optax_cycles.tuning import tune
 from optax_cycles.tuning.family import family_of
-from optax_cycles.tuning.tune import SHARES
+from optax_cycles.tuning.shares import SHARES
 
 _PART = "tuning"
 # Of these the settings say what was meant where they are not given.

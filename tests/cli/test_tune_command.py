@@ -195,6 +195,18 @@ def test_a_problem_that_never_trains_is_one_line_and_what_was_tried(command, fol
     assert os.listdir(folder / "optax-cycles-tune") == ["tune.json"]
 
 
+def test_so_are_batch_sizes_none_of_which_trains(command, folder):
+    words = ("tune", "--problem", "shared:nan_task", "--steps", 20, "--rates", "1e-3:1")
+    code, out, err = command(*words, "--batch-size", "8,16", "--budget", 600)
+    assert (code, err) == (1, "")
+    assert "No recipe: tune: at no batch size any rate trained" in out
+    tried = content_of(folder / "optax-cycles-tune")["tried"]
+    assert [(row["batch_size"], row["score"]) for row in tried] == [
+        (8, None),
+        (16, None),
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
