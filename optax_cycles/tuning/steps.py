@@ -134,6 +134,8 @@ def learning_rate(work: Work, updates: int, low: float, high: float) -> RangeSug
         found["rows"] = [work.row(one, short) for one in scored]
         of = {one.candidate: one.scores for one in scored}
         untrained = SIGNS[work.mode] * sweep.validation[work.metric][..., 0]
+        # Without a loss to begin with, every finite one is a gain.
+        untrained = np.where(np.isnan(untrained), np.inf, untrained)
         try:
             suggestion = parallel_best(
                 rates, [of[one] for one in candidates], untrained=untrained

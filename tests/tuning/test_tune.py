@@ -339,3 +339,12 @@ def test_a_problem_that_never_trains_is_said_with_the_evidence():
     assert len(caught.value.rows) >= 24
     assert {row["score"] for row in caught.value.rows} == {1.0}
     assert "rates from 1e-05 to 10" in caught.value.__notes__[0]
+
+
+def test_a_loss_that_is_never_a_number_is_said_too():
+    nan = oc.problem_from_loss(
+        lambda key: jnp.zeros(2), lambda w, batch, key: jnp.nan * jnp.sum(w)
+    )
+    with pytest.raises(oc.NoSuggestionError, match="failed at every value") as caught:
+        oc.tune(nan, DATA, validation=VALIDATION, key=KEY, steps=STEPS)
+    assert {row["score"] for row in caught.value.rows} == {None}
