@@ -24,6 +24,7 @@ from .conftest import TASK
 
 STEPS = 20
 QUICK = ("tune", "--problem", "shared:task", "--steps", STEPS, "--batch-size", 8)
+NEVER = ("tune", "--problem", "shared:never", "--steps", STEPS, "--rates", "1e-3:1")
 FILES = ["recipe.json", "recipe.py", "report.html", "tune.json"]
 
 
@@ -32,6 +33,7 @@ def shared():
     """A module of tasks that stays what it is, so that its programs are kept."""
     module = ModuleType("shared")
     exec(TASK, vars(module))
+    module.never = module.nan_task()
     sys.modules["shared"] = module
     yield module
     del sys.modules["shared"]
@@ -182,8 +184,7 @@ def test_a_complete_tuning_is_shown_again_and_no_other(
 
 
 def test_a_problem_that_never_trains_is_one_line_and_what_was_tried(command, folder):
-    words = ("tune", "--problem", "shared:flat_task", "--steps", 20)
-    code, out, err = command(*words, "--rates", "1e-3:1", "--batch-size", 8)
+    code, out, err = command(*NEVER, "--batch-size", 8)
     assert (code, err) == (1, "")
     assert out.count("No recipe: ") == 1
     content = content_of(folder / "optax-cycles-tune")
@@ -191,13 +192,12 @@ def test_a_problem_that_never_trains_is_one_line_and_what_was_tried(command, fol
     assert content["refusal"] in out
     rates = sorted(row["learning_rate"] for row in content["tried"])
     np.testing.assert_allclose(rates, np.geomspace(1e-3, 1, len(rates)), rtol=5e-3)
-    assert {row["score"] for row in content["tried"]} == {1.0}
+    assert {row["score"] for row in content["tried"]} == {None}
     assert os.listdir(folder / "optax-cycles-tune") == ["tune.json"]
 
 
 def test_so_are_batch_sizes_none_of_which_trains(command, folder):
-    words = ("tune", "--problem", "shared:nan_task", "--steps", 20, "--rates", "1e-3:1")
-    code, out, err = command(*words, "--batch-size", "8,16", "--budget", 600)
+    code, out, err = command(*NEVER, "--batch-size", "8,16")
     assert (code, err) == (1, "")
     assert "No recipe: tune: at no batch size any rate trained" in out
     tried = content_of(folder / "optax-cycles-tune")["tried"]
