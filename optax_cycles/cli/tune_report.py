@@ -35,7 +35,8 @@ class Tuned(Found):
 
     def refuse(self, refusal: NoSuggestionError) -> None:
         """Say so where nothing trains, and what was tried."""
-        self.refusal = str(refusal)
+        notes = [note.partition(": ")[2] for note in getattr(refusal, "__notes__", ())]
+        self.refusal = "; ".join([str(refusal), *notes])
         self.tried = getattr(refusal, "rows", [])
 
     def content(self) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def tune(
       TypeError, ValueError: for arguments that make no sense, a budget that is too
         small (the message says what is needed), and a hyperparameter to be tuned that
         the optimizer does not take.
-      NoSuggestionError: if no rate trains; its attribute `test` is the range test.
+      NoSuggestionError: if no rate trains; its attribute `rows` is what was tried.
       Interrupted, SweepError: as `oc.sweep.run`; `result` is the best recipe so far,
         `complete=False`, or None before there was one.
 
