@@ -149,6 +149,7 @@ def learning_rate(work: Work, updates: int, low: float, high: float) -> RangeSug
             f"constant rates train best at {suggestion.best:.3g} and are as good up to "
             f"{suggestion.peak:.3g} ({points} rates, {many}, {short} updates)"
         )
+    work.best = constant(work, suggestion.best)
     return suggestion
 
 

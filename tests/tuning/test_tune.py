@@ -197,6 +197,23 @@ def test_ctrl_c_between_two_sweeps_leaves_it_too(recipe, monkeypatch):
     assert [step.name for step in caught.value.result.evidence] == expected
 
 
+def test_the_range_test_alone_is_a_recipe_of_a_constant_rate():
+    def stop(now):
+        if now.step == "momentum and decay" and now.done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(oc.sweep.Interrupted) as caught:
+        tune(progress=stop)
+    found = caught.value.result
+    assert [step.name for step in found.evidence] == ["learning rate"]
+    assert (found.schedule, found.momentum, found.weight_decay) == (
+        "constant",
+        0.9,
+        0.0,
+    )
+    assert train(found.optimizer(), 0) < 0.1
+
+
 def test_a_stop_before_anything_is_known_says_so():
     def stop(now):
         raise KeyboardInterrupt
