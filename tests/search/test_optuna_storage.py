@@ -124,12 +124,11 @@ def test_optunas_own_tables_and_importances_are_made_of_it(kept):
 def test_a_killed_process_goes_on_to_exactly_as_many_trials(tmp_path):
     storage = f"sqlite:///{tmp_path / 'study.db'}"
     command = script(KILLED, storage, tests=os.path.dirname(__file__))
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    # The first batch is done, the second has trained for a while.
-    lines = iter(process.stdout.readline, "")
-    assert any(line.split() == ["8", "40"] for line in lines)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        # The first batch of 4 trials has made its 20 updates, the second 10.
+        lines = iter(process.stdout.readline, "")
+        assert any(line.split() == ["8", str(4 * 20 + 4 * 10)] for line in lines)
+        os.kill(process.pid, signal.SIGKILL)
     left = optuna.load_study(study_name="one", storage=storage).trials
     assert [trial.state.name for trial in left[4:]] == ["RUNNING"] * 4
     subprocess.run(command, check=True, capture_output=True)
