@@ -285,6 +285,7 @@ def assert_is_png(path):
     assert path.stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_two_optimizers_on_digits_have_a_valley_each_and_no_rate_in_common(
     parts, tmp_path, capsys
 ):

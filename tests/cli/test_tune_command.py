@@ -126,6 +126,7 @@ def test_it_prints_the_steps_the_recipe_and_the_code(tuned):
     assert "In found/: recipe.json, recipe.py, report.html, tune.json" in tuned.out
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_best_so_far_and_the_command_goes_on(
     command, folder, progress, tuned
 ):

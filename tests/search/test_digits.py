@@ -8,6 +8,8 @@ import pytest
 import optax_cycles as oc
 from optax_cycles import problems
 
+pytestmark = pytest.mark.slow
+
 STEPS, SEEDS = 90, 5
 RATES = oc.sweep.log_space(1e-3, 3.0, 27)
 

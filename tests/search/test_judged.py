@@ -21,6 +21,8 @@ from judged_searches import (
 import optax_cycles as oc
 from optax_cycles.sweep import Interrupted, SweepError
 
+pytestmark = pytest.mark.slow
+
 JUDGED = ["hyperband", "population"]
 EVERY = pytest.mark.parametrize("name", SEARCHES)
 

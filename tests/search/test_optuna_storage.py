@@ -13,6 +13,8 @@ from studies import SPACE, search
 
 from optax_cycles.sweep import Status
 
+pytestmark = pytest.mark.slow
+
 optuna = pytest.importorskip("optuna")
 pytest.importorskip("sqlalchemy")
 

@@ -127,7 +127,9 @@ def test_the_budget_is_kept_and_told(recipe, seen):
     assert max(now.total for now in seen) <= 1.1 * asked
 
 
-@pytest.mark.parametrize("trainings", [24, 50, 300])
+@pytest.mark.parametrize(
+    "trainings", [24, *(pytest.param(n, marks=pytest.mark.slow) for n in (50, 300))]
+)
 def test_other_budgets_are_kept_too(trainings):
     found = tune(budget=trainings * STEPS)
     assert 0.9 <= found.budget["updates"] / (trainings * STEPS) <= 1.1
@@ -274,6 +276,7 @@ def test_batch_sizes_are_compared_at_equal_numbers_of_examples():
     assert 0.9 * asked <= found.budget["updates"] <= 1.1 * asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer", ["adamw", optax.adam, "rmsprop"], ids=["adamw", "factory", "rmsprop"]
 )
