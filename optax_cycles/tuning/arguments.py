@@ -70,8 +70,8 @@ def check_ends(function: str, rates: Any) -> tuple[float, float]:
     low, high = rates
     _checks.real(function, "rates", low, above=0)
     _checks.real(function, "rates", high, above=0)
-    if low >= high:
-        _checks.fail(function, "rates", "a pair (low, high) with low < high", rates)
+    if 2 * low > high:
+        _checks.fail(function, "rates", "a pair (low, high) with 2 low <= high", rates)
     return float(low), float(high)
 
 

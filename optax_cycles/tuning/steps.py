@@ -126,7 +126,8 @@ def learning_rate(work: Work, updates: int, low: float, high: float) -> RangeSug
             most=MANY_RATES,
             seeds=(1, 2, 3, 4, 6),
         )
-        rates = [figures(rate) for rate in log_space(low, high, points)]
+        # Many rates in a narrow range may be the same in three figures.
+        rates = list(dict.fromkeys(map(figures, log_space(low, high, points))))
         candidates = [constant(work, rate) for rate in rates]
         scored, sweep = work.train(
             step, candidates, seeds, length=short, horizons=[0, short]
@@ -141,13 +142,13 @@ def learning_rate(work: Work, updates: int, low: float, high: float) -> RangeSug
                 rates, [of[one] for one in candidates], untrained=untrained
             )
         except NoSuggestionError as refusal:
-            refusal.add_note(f"tune: {points} rates from {low:g} to {high:g}")
+            refusal.add_note(f"tune: {len(rates)} rates from {low:g} to {high:g}")
             refusal.rows = found["rows"]  # type: ignore[attr-defined]
             raise
         many = "1 seed" if seeds == 1 else f"{seeds} seeds"
         found["learned"] = (
             f"constant rates train best at {suggestion.best:.3g} and are as good up to "
-            f"{suggestion.peak:.3g} ({points} rates, {many}, {short} updates)"
+            f"{suggestion.peak:.3g} ({len(rates)} rates, {many}, {short} updates)"
         )
     work.best = constant(work, suggestion.best)
     return suggestion

@@ -221,7 +221,7 @@ def test_so_are_batch_sizes_none_of_which_trains(command, folder):
         ("--batch-size 16,8", "tune: batch_size must be increasing integers"),
         ("--batch-size 99", "batch_size must be at most the number of examples"),
         ("--rates 0.1", "--rates: must be two numbers LOW:HIGH, got '0.1'"),
-        ("--rates 1:0.1", "tune: rates must be a pair (low, high) with low < high"),
+        ("--rates 1:0.1", "tune: rates must be a pair (low, high) with 2 low <= high"),
         ("--momenta 0.9,", "must be numbers and pairs LOW:HIGH like 0.9,0.85:0.95"),
         ("--momenta 1", "tune: momenta must be"),
         ("--weight-decays inf", "--weight-decays: must be numbers like 0,1e-4, got"),

@@ -317,7 +317,8 @@ BAD = {
     ),
     "no budget": ({"budget": 0}, ValueError, "budget must be a positive integer"),
     "short": ({"steps": 3}, ValueError, "steps must be an integer of at least 8"),
-    "rates": ({"rates": (1.0, 0.1)}, ValueError, "low < high"),
+    "rates": ({"rates": (1.0, 0.1)}, ValueError, "2 low <= high"),
+    "a narrow range": ({"rates": (0.1, 0.11)}, ValueError, "2 low <= high"),
     "momenta": ({"momenta": [1.0]}, ValueError, "momenta must be"),
     "no momentum": (
         {"optimizer": optax.adagrad, "momenta": [0.9]},
