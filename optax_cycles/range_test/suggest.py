@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 
 class NoSuggestionError(ValueError):
-    """There is no trustworthy answer; the message says why and what to change."""
+    """There is no trustworthy answer; the message says why and what to change.
+
+    Attributes:
+      rows: of `oc.tune`, a dict for each setting that was tried; else empty.
+    """
+
+    rows: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from optax_cycles.search.outcomes import Outcomes, outcomes
 from optax_cycles.search.result import SearchResult
 from optax_cycles.search.static_result import StaticResult
-from optax_cycles.sweep.members import Status
+from optax_cycles.sweep.tables import counts
 
 ROWS = 5
 # What says which of a point's members is meant.
@@ -23,7 +23,7 @@ def search_table(found: SearchResult) -> str:
     known = outcomes(found)
     rows = {
         "method": found.method.replace("_", " "),
-        "members": _counts(found),
+        "members": counts(found.sweep),
         "cost": _cost(found),
     }
     if known.best is not None:
@@ -79,23 +79,6 @@ def leaderboard_table(board: list[dict[str, str]]) -> str:
 
     body = "".join(row("td", cells.values()) for cells in board)
     return f"<table>{row('th', board[0])}{body}</table>"
-
-
-def _counts(found: SearchResult) -> str:
-    sweep = found.sweep
-    dropped = int((sweep.status == Status.DROPPED).sum())
-    diverged = int(sweep.diverged.sum())
-    running = sweep.status == Status.RUNNING
-    ended = int((running & (sweep.updates == sweep.steps)).sum())
-    left = sweep.space.size - dropped - diverged - ended
-    counts = {
-        "trained to the end": ended,
-        "dropped": dropped,
-        "diverged": diverged,
-        "not finished": left,
-    }
-    named = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    return f"{sweep.space.size}: {named}"
 
 
 def _cost(found: SearchResult) -> str:

@@ -50,7 +50,7 @@ def html(result: SweepResult) -> str:
             if len(values) > 1:
                 spread += f" to {max(values):.6g}, {len(values)} values"
             rows.append((name, spread))
-    rows.append(("members", _counts(result)))
+    rows.append(("members", counts(result)))
     rows.append(("updates", f"{result.steps}"))
     if (best := _best(result)) is not None:
         rows.append(("best", best))
@@ -61,18 +61,19 @@ def html(result: SweepResult) -> str:
     return f"<table><caption>SweepResult</caption>{cells}</table>"
 
 
-def _counts(result: SweepResult) -> str:
+def counts(result: SweepResult) -> str:
+    """How many members there are, and what became of them."""
     diverged = int(result.diverged.sum())
     done = int(((result.updates == result.steps) & ~result.diverged).sum())
     dropped = int((result.status == Status.DROPPED).sum())
     left = result.space.size - done - diverged - dropped
-    counts = {
+    found = {
         "finished": done,
         "diverged": diverged,
         "dropped": dropped,
         "not finished": left,
     }
-    named = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    named = ", ".join(f"{count} {name}" for name, count in found.items() if count)
     return f"{result.space.size}: {named}"
 
 

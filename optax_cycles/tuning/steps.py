@@ -76,7 +76,7 @@ def batch_size(
             rates = f"of {points} rates from {low:g} to {high:g}"
             said = f"tune: at no batch size any rate trained, {rates}"
             refusal = NoSuggestionError(said)
-            refusal.rows = rows  # type: ignore[attr-defined]
+            refusal.rows = rows
             raise refusal
         best = int(rows[0]["batch_size"])
         work.batch_size(best, first, whole)
@@ -143,7 +143,7 @@ def learning_rate(work: Work, updates: int, low: float, high: float) -> RangeSug
             )
         except NoSuggestionError as refusal:
             refusal.add_note(f"tune: {len(rates)} rates from {low:g} to {high:g}")
-            refusal.rows = found["rows"]  # type: ignore[attr-defined]
+            refusal.rows = found["rows"]
             raise
         many = "1 seed" if seeds == 1 else f"{seeds} seeds"
         found["learned"] = (

@@ -485,7 +485,7 @@ def test_a_table_has_the_method_the_cost_the_best_and_who_follows():
     found = cells(halving()._repr_html_())
     assert dict(zip(found[:8:2], found[1:8:2], strict=True)) == {
         "method": "successive halving",
-        "members": "9: 1 trained to the end, 7 dropped, 1 diverged",
+        "members": "9: 1 finished, 1 diverged, 7 dropped",
         "cost": "204 updates, 25% of 810",
         "best": "learning_rate 0.1: validation loss 0.1",
     }
