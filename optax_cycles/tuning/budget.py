@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
+
+import numpy as np
 
 from optax_cycles import _checks
 
 _UNITS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}
 # Seconds are kept back for compiling and for what lies between the sweeps.
 _KEPT = 0.95
+# Past this share of the time a sweep is stopped: the machine was faster before.
+_LATEST = 1.05
+_TICK = 1.0
 # Numbers that many numbers of seeds divide.
 MOST_MEMBERS = 4032
 _GROUPS = (2, 4, 6, 12, 24, 48)
+
+
+class OutOfTime(Exception):  # noqa: N818
+    """A budget that is a time has run out in the middle of a sweep."""
 
 
 class Budget:
@@ -42,6 +52,28 @@ class Budget:
         if self._seconds is None:
             _checks.integer(function, "budget", asked, minimum=1)
         self._rate: float | None = None
+        self._file: Path | None = None
+        self._ticked = 0.0
+
+    def keep(self, file: Path) -> None:
+        """Let the clock of a time go on from what `file` says, and keep it there."""
+        self._file = file
+        if file.exists():
+            self._began -= float(file.read_text(encoding="utf-8"))
+
+    def tick(self) -> None:
+        """Keep the time, no more than once a second.
+
+        Raises:
+          OutOfTime: if there is none left.
+        """
+        now = self.seconds
+        if self._file is not None and now > self._ticked + _TICK:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_text(f"{now:.3f}", encoding="utf-8")
+            self._ticked = now
+        if self._seconds is not None and now > _LATEST * self._seconds:
+            raise OutOfTime
 
     @property
     def in_seconds(self) -> bool:
@@ -50,8 +82,12 @@ class Budget:
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """Since the start, and before it where a stopped tuning goes on."""
         return time.monotonic() - self._began
+
+    def share_of_time(self, seconds: float) -> float:
+        """The share of a time that seconds are."""
+        return seconds / (self._seconds or np.inf)
 
     def measured(self, updates: int, seconds: float) -> None:
         """Count updates, and how long they took."""

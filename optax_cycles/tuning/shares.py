@@ -21,7 +21,7 @@ SHARES = {
 }
 # 8 rates and 2 settings for a short time; 2 and 2 settings, 6 schedules, 2 finalists.
 FEWEST_SHORT, FEWEST_WHOLE = 10, 12
-FILE = "shares.json"
+FILE, CLOCK = "shares.json", "seconds.txt"
 
 
 class Shares:
@@ -65,6 +65,7 @@ class Shares:
             expected = "a number of updates where there are many processes"
             _checks.fail("tune", "budget", expected, work.budget.asked)
         if work.checkpoint is not None:
+            work.budget.keep(work.checkpoint / CLOCK)
             self.file = work.checkpoint / FILE
             if self.file.exists():
                 self.known = json.loads(self.file.read_text(encoding="utf-8"))

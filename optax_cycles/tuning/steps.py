@@ -21,7 +21,7 @@ from optax_cycles.sweep.result import SweepResult
 from optax_cycles.sweep.space import log_space
 from optax_cycles.tuning.budget import MOST_MEMBERS, population
 from optax_cycles.tuning.candidate import SCHEDULES, Candidate
-from optax_cycles.tuning.work import SIGNS, Scored, Work
+from optax_cycles.tuning.work import SIGNS, TIMING, Scored, Work
 
 MOMENTUM = 0.9
 # Around what the range test found, before they are tried in earnest.
@@ -30,6 +30,9 @@ SPREAD = 6.0
 NEAR, TRIES = 0.5, 10
 FEWEST_RATES, MANY_RATES = 8, 24
 EVALUATIONS = 20
+# A share of the time that is long enough to go by; tries to get there, each four times
+# as long as that before.
+TIMED, PROBES = 0.02, 7
 
 
 def figures(value: float, digits: int = 3) -> float:
@@ -38,11 +41,23 @@ def figures(value: float, digits: int = 3) -> float:
 
 
 def probe(work: Work) -> None:
-    """Find out how long an update takes, for a budget that is a time."""
-    rates = log_space(1e-5, 1e-4, work.group)
-    points = [constant(work, rate) for rate in rates]
-    for _ in range(2):  # the first is slower, which no other step will be
-        work.train("timing", points, 1, length=min(work.steps, 20))
+    """Find out how long an update takes, for a budget that is a time.
+
+    More and more of them, until they take long enough to be timed.
+    """
+    members, length = work.group, min(work.steps, 20)
+    for attempt in range(PROBES):  # the first is slower, which no other will be
+        points = [constant(work, rate) for rate in log_space(1e-5, 1e-4, members)]
+        began = work.budget.seconds
+        work.train(TIMING, points, 1, length=length)
+        work.sweeps = 0  # how many there are of these is not the same twice
+        took = work.budget.share_of_time(work.budget.seconds - began)
+        if attempt and took > TIMED:
+            break
+        if attempt and length < work.short:
+            length = min(4 * length, work.short)
+        elif attempt:
+            members *= 4
 
 
 def batch_size(
@@ -173,6 +188,7 @@ def momentum_and_decay(
         points = _net(work, max(many, each), rates, momenta, decays)
         tried, _ = work.train(step, points, 1, length=work.short)
         whole, _ = work.train(step, [one.candidate for one in tried[:each]], 1)
+        work.best = whole[0].candidate
         around = _neighbours(whole, each, momenta, decays)
         near, _ = work.train(step, around, 1)
         ranked = sorted([*whole, *near], key=lambda one: one.score)
@@ -292,7 +308,11 @@ def final(work: Work, updates: int, pool: Sequence[Scored]) -> None:
     with work.learning(step) as found:
         horizons = {work.steps * part // EVALUATIONS for part in range(EVALUATIONS + 1)}
         ranked, sweep = work.train(
-            step, finalists, members // count, horizons=sorted(horizons)
+            step,
+            finalists,
+            members // count,
+            horizons=sorted(horizons),
+            cut_short=True,
         )
         best = ranked[0]
         work.best = best.candidate
@@ -300,8 +320,11 @@ def final(work: Work, updates: int, pool: Sequence[Scored]) -> None:
         work.scores = tuple(score for score in told if score is not None)
         work.diagnosis = _diagnosis(work, sweep, finalists.index(best.candidate))
         found["rows"] = [work.row(one, work.steps) for one in ranked]
-        found["learned"] = _learned(work, ranked, f"of {count} finalists")
-        found["curves"] = _curves(sweep, finalists)
+        found["learned"] = _learned(work, ranked, f"of {len(ranked)} finalists")
+        if len(ranked) < count:
+            found["learned"] += f"; there was no time for {count - len(ranked)} more"
+        trained = [finalists.index(one.candidate) for one in ranked]
+        found["curves"] = _curves(sweep, finalists, sorted(trained))
 
 
 def _finalists(members: int, known: int) -> int:
@@ -341,8 +364,10 @@ def _diagnosis(work: Work, sweep: SweepResult, place: int) -> dict[str, Any] | N
     }
 
 
-def _curves(sweep: SweepResult, candidates: Sequence[Candidate]) -> dict[str, Any]:
-    """The finalists' validation curves, `[finalists][seeds][evaluations]`."""
+def _curves(
+    sweep: SweepResult, candidates: Sequence[Candidate], places: Sequence[int]
+) -> dict[str, Any]:
+    """The validation curves of some finalists, `[finalists][seeds][evaluations]`."""
 
     def plain(values: np.ndarray) -> list[Any]:
         return [
@@ -352,6 +377,9 @@ def _curves(sweep: SweepResult, candidates: Sequence[Candidate]) -> dict[str, An
 
     return {
         "updates": sweep.horizons.tolist(),
-        "settings": [one.described() for one in candidates],
-        "validation": {n: plain(values) for n, values in sweep.validation.items()},
+        "settings": [candidates[place].described() for place in places],
+        "validation": {
+            name: plain(values[list(places)])
+            for name, values in sweep.validation.items()
+        },
     }

@@ -27,7 +27,7 @@ from optax_cycles.tuning.arguments import (
     check_validated,
     check_whole,
 )
-from optax_cycles.tuning.budget import Budget, group_of
+from optax_cycles.tuning.budget import Budget, OutOfTime, group_of
 from optax_cycles.tuning.candidate import columns, program
 from optax_cycles.tuning.family import Family, family_of
 from optax_cycles.tuning.recipe import Recipe
@@ -77,7 +77,9 @@ def tune(
       steps: updates of the training that the recipe is for.
       budget: what may be spent on tuning: updates of all members together, or a time
         such as `"90s"` or `"5min"`; by default 120 trainings of `steps`. It is kept to
-        within a tenth, but no step trains more than 4,032 members.
+        within a tenth, but no step trains more than 4,032 members. Where a machine
+        slows down so much that a time would be passed, training stops: candidates that
+        are not trained by then are left out.
       batch_size: examples in each update, 32 by default; several to choose from, at
         equal numbers of examples, where `steps` counts updates of the first.
       rates: the least and the largest learning rate that are tried.
@@ -92,7 +94,8 @@ def tune(
       **options: further arguments of `oc.sweep.run` (`placement`, `mesh`, ...).
 
     Returns:
-      A `Recipe`.
+      A `Recipe`; the best so far, `complete=False`, if a time ran out before the last
+      step was reached.
 
     Raises:
       TypeError, ValueError: for arguments that make no sense, a budget that is too
@@ -121,7 +124,7 @@ def tune(
     """
     name = "tune"
     family = family_of(name, optimizer)
-    low, high = check_ends(name, rates)
+    ends = check_ends(name, rates)
     tried_momenta = check_momenta(name, family, momenta)
     tried_decays = check_decays(name, family, weight_decays)
     sizes = batch_sizes(name, batch_size, data)
@@ -143,7 +146,7 @@ def tune(
         checkpoint=None if checkpoint is None else Path(checkpoint),
         progress=progress,
     )
-    first = Space((columns([parts.constant(work, low)], work.steps),))
+    first = Space((columns([parts.constant(work, ends[0])], work.steps),))
     check_reported(
         name,
         metric,
@@ -154,16 +157,33 @@ def tune(
         options=options,
     )
     _checks.choice(name, "mode", mode, SIGNS)
+    try:
+        _walk(work, sizes, ends, tried_momenta, tried_decays)
+    except OutOfTime:
+        if work.best is None:
+            expected = "time enough to find a learning rate"
+            _checks.fail(name, "budget", expected, work.budget.asked)
+        return work.recipe(complete=False)
+    return work.recipe(complete=True)
+
+
+def _walk(
+    work: Work,
+    sizes: Sequence[int],
+    ends: tuple[float, float],
+    momenta: Sequence[tuple[float, float] | None],
+    decays: Sequence[float | None] | None,
+) -> None:
+    """All steps, one after another."""
     left = Shares(work, with_batch_size=len(sizes) > 1)
     if len(sizes) > 1:
-        parts.batch_size(work, left.of("batch size"), sizes, low, high)
-    found = parts.learning_rate(work, left.of("learning rate"), low, high)
-    decays = _usual_decays(work, found) if tried_decays is None else tried_decays
+        parts.batch_size(work, left.of("batch size"), sizes, *ends)
+    found = parts.learning_rate(work, left.of("learning rate"), *ends)
+    decays = _usual_decays(work, found) if decays is None else decays
     updates = left.of("momentum and decay")
-    ranked = parts.momentum_and_decay(work, updates, found, tried_momenta, decays)
+    ranked = parts.momentum_and_decay(work, updates, found, momenta, decays)
     pool = parts.schedules(work, left.of("schedule"), ranked)
     parts.final(work, left.of("final"), pool)
-    return work.recipe(complete=True)
 
 
 @lru_cache(maxsize=4)

@@ -17,7 +17,7 @@ from optax_cycles.sweep.result import SweepResult, versions
 from optax_cycles.sweep.space import Space, with_seeds
 from optax_cycles.sweep.trainable import Trainable
 from optax_cycles.sweep.training import Progress
-from optax_cycles.tuning.budget import Budget
+from optax_cycles.tuning.budget import Budget, OutOfTime
 from optax_cycles.tuning.candidate import Candidate, columns
 from optax_cycles.tuning.family import Family
 from optax_cycles.tuning.recipe import Evidence, Recipe, recipe_of
@@ -25,6 +25,8 @@ from optax_cycles.tuning.recipe import Evidence, Recipe, recipe_of
 SIGNS = {"min": 1.0, "max": -1.0}
 # No step's seeds are another's, so that luck is not chosen twice.
 SEEDS_OF_A_STEP = 1000
+# The step that only finds out how long updates take.
+TIMING = "timing"
 
 
 class TuneProgress(NamedTuple):
@@ -128,25 +130,44 @@ class Work:
         *,
         length: int | None = None,
         horizons: Sequence[int] = (),
+        cut_short: bool = False,
     ) -> tuple[list[Scored], SweepResult]:
-        """Train candidates over their whole schedules; best first."""
+        """Train candidates over their whole schedules; best first.
+
+        Raises:
+          OutOfTime: if the time runs out; with `cut_short` only if no candidate has
+            been trained with all its seeds by then, and the others are left out.
+        """
         length = self.steps if length is None else length
+        began = time.monotonic()
         with self.sweeping(step) as given:
             space = Space((columns(candidates, length),))
-            sweep = run(
-                self.trainable,
-                with_seeds("tune", space, given.pop("first_seed") + np.arange(seeds)),
-                self.data,
-                length,
-                validation=self.validation,
-                horizons=sorted({*horizons, length}),
-                **given,
-            )
-        self.count(sweep)
+            try:
+                sweep = run(
+                    self.trainable,
+                    with_seeds(
+                        "tune", space, given.pop("first_seed") + np.arange(seeds)
+                    ),
+                    self.data,
+                    length,
+                    validation=self.validation,
+                    horizons=sorted({*horizons, length}),
+                    **given,
+                )
+            except SweepError as stop:
+                if not isinstance(stop.__cause__, OutOfTime):
+                    raise
+                sweep = stop.result
+        self.count(sweep, time.monotonic() - began)
+        over = (sweep.updates == length) | sweep.diverged
+        known = over.all(axis=1)
+        if not known.all() and not (cut_short and known.any()):
+            raise OutOfTime
         losses = sweep.score(self.metric, mode=self.mode) * SIGNS[self.mode]
         # Who diverged in its last segment may have a finite number all the same.
         losses = np.where(sweep.updates == length, losses, np.inf)
-        scored = [Scored(c, row) for c, row in zip(candidates, losses, strict=True)]
+        rows = zip(candidates, losses, known, strict=True)
+        scored = [Scored(candidate, row) for candidate, row, kept in rows if kept]
         return sorted(scored, key=lambda one: one.score), sweep
 
     @contextmanager
@@ -161,9 +182,11 @@ class Work:
                 self.told_done = done = max(done, self.told_done)
                 total = max(self.budget.total, done)
                 self.progress(TuneProgress(step, done, total))
+            if now.done < now.total:
+                self.budget.tick()
 
         checkpoint = {}
-        if self.checkpoint is not None:
+        if self.checkpoint is not None and step != TIMING:
             checkpoint["checkpoint"] = self.checkpoint / f"sweep-{self.sweeps}"
         try:
             yield {
@@ -181,10 +204,12 @@ class Work:
         except KeyboardInterrupt:  # before the sweep was in training
             raise Interrupted(self.so_far()) from None
 
-    def count(self, sweep: SweepResult) -> None:
-        """Count what a sweep has cost."""
-        updates = int(sweep.updates.sum())
-        self.budget.measured(updates, sweep.seconds.get("train", 0.0))
+    def count(self, sweep: SweepResult, seconds: float) -> None:
+        """Count what a sweep has cost, but for compiling, which happens once."""
+        took = dict(sweep.seconds)
+        seconds -= took.pop("compile", 0.0)
+        # One that is read from its checkpoint took longer than that reading.
+        self.budget.measured(int(sweep.updates.sum()), max(seconds, sum(took.values())))
 
     @contextmanager
     def learning(self, step: str) -> Iterator[dict[str, Any]]:
