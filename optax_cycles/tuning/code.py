@@ -17,6 +17,8 @@ from optax_cycles.tuning.family import DECAY, RATE
 if TYPE_CHECKING:
     from optax_cycles.tuning.recipe import Recipe
 
+WIDTH = 88
+
 
 def python_of(recipe: Recipe) -> str:
     """See `Recipe.to_python`."""
@@ -27,34 +29,41 @@ def python_of(recipe: Recipe) -> str:
         constants[RATE] = recipe.learning_rate
     if recipe.weight_decay is not None:
         constants[DECAY] = recipe.weight_decay
-    given = "".join(f", {name}={value!r}" for name, value in constants.items())
+    given = [f"{name}={value!r}" for name, value in constants.items()]
     lines = [
         *imports,
         "import optax_cycles as oc",
         "",
         *_policy(recipe),
-        f"optimizer = oc.inject({family.written}, policy{given})",
+        *_call("optimizer = oc.inject", [family.written, "policy", *given]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _call(head: str, arguments: list[str]) -> list[str]:
+    """A call on one line where that is not too long, or an argument a line."""
+    line = f"{head}({', '.join(arguments)})"
+    if len(line) <= WIDTH:
+        return [line]
+    return [f"{head}(", *(f"    {argument}," for argument in arguments), ")"]
 
 
 def _policy(recipe: Recipe) -> list[str]:
     """Lines that make `policy`."""
     family, steps = recipe.family, recipe.steps
     peak = 1.0 if family.has_multiplier else recipe.learning_rate
-    names = ""
+    against = [f"momentum={recipe.momentum!r}"]
     if family.scheduled != RATE:
-        names += f', learning_rate_name="{family.scheduled}"'
+        against.append(f'learning_rate_name="{family.scheduled}"')
     if family.momentum_name not in (None, "momentum"):
-        names += f', momentum_name="{family.momentum_name}"'
-    against = f"momentum={recipe.momentum!r}{names}"
+        against.append(f'momentum_name="{family.momentum_name}"')
     if recipe.schedule == "one_cycle":
-        return [f"policy = oc.one_cycle_policy({steps}, {peak!r}, {against})"]
+        given = [f"{steps}", f"{peak!r}"]
+        return _call("policy = oc.one_cycle_policy", given + against)
     if recipe.schedule == "cyclical":
         size = share_of(steps, 1 / (2 * CYCLES))
-        ends = f"{peak / BASE!r}, {peak!r}, {size}"
-        mode = 'mode="triangular2"'
-        return [f"policy = oc.cyclical_policy({ends}, {mode}, {against})"]
+        given = [f"{peak / BASE!r}", f"{peak!r}", f"{size}", 'mode="triangular2"']
+        return _call("policy = oc.cyclical_policy", given + against)
     values = {family.scheduled: _rate(recipe, peak)}
     if recipe.momentum is not None:
         values[str(family.momentum_name)] = repr(recipe.momentum)

@@ -77,9 +77,16 @@ def _seeds(row: Row) -> list[float]:
     return finite_scores(row) or [row["score"]]
 
 
+def _how_many(few: Sequence[Row], rows: Sequence[Row]) -> str:
+    """Rows are the best first."""
+    among = f"the best {len(few)} of " if len(few) < len(rows) else ""
+    return f"{among}{len(rows)} settings"
+
+
 def joint_drawing(rows: Sequence[Row], measured: str, mode: str) -> Drawing | None:
     """Score against rate; colours say the decay and marks the momentum."""
-    few = [row for row in rows if RATE in row][:MOST_POINTS]
+    settings = [row for row in rows if RATE in row]
+    few = settings[:MOST_POINTS]
     alive = [row for row in few if row["score"] is not None]
     if not alive:
         return None
@@ -101,8 +108,8 @@ def joint_drawing(rows: Sequence[Row], measured: str, mode: str) -> Drawing | No
     finish(axes)
     return Drawing(
         "survey",
-        f"The {measured} of {len(few)} settings after {few[0].get('length')} updates"
-        f"{_meaning(momenta, decays)}",
+        f"The {measured} of {_how_many(few, settings)} after "
+        f"{few[0].get('length')} updates{_meaning(momenta, decays)}",
         f"The best of them has the rate {text(best[RATE])}.",
         figure,
     )

@@ -76,6 +76,7 @@ def test_the_program_and_the_code_train_as_the_recipe_does(optimizer):
         one = recipe(optimizer, schedule)
         names = {}
         exec(one.to_python(), names)
+        assert max(map(len, one.to_python().splitlines())) <= 88
         expected = descend(one.optimizer())
         for found in (
             trained(hparams_of(optimizer, schedule)),

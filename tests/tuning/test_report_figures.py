@@ -170,3 +170,12 @@ def test_without_numbers_there_is_no_figure():
     assert recipe_curve(empty) is None
     unknown = recipes.built(metric="accuracy")
     assert recipe_curve(unknown) is None
+
+
+def test_a_survey_says_what_it_leaves_out():
+    few, many = (
+        drawings_of(recipes.built(), recipes.joint_step(count=count))
+        for count in (27, 450)
+    )
+    assert "of 27 settings after 10 updates" in few[0].title
+    assert "of the best 400 of 450 settings after 10 updates" in many[0].title
