@@ -12,8 +12,9 @@ from optax_cycles._extras import require
 from optax_cycles.cli.folder import STUDY, Folder
 from optax_cycles.search.common import Parts
 from optax_cycles.search.joined import joined
-from optax_cycles.search.optuna import optuna, trained_trials
+from optax_cycles.search.optuna import optuna
 from optax_cycles.search.result import SearchResult
+from optax_cycles.search.study import trained_trials
 from optax_cycles.sweep.interrupts import held_back
 from optax_cycles.sweep.loop import Interrupted, SweepError
 from optax_cycles.sweep.result import SweepResult

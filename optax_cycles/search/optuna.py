@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,25 +12,27 @@ from optax_cycles import _checks
 from optax_cycles._extras import require
 from optax_cycles._typing import Batch, Key, PyTree
 from optax_cycles.search.common import Parts, scores_of, searched
-from optax_cycles.search.distributions import (
-    Choice,
-    Distribution,
-    Uniform,
-    check_distributions,
-)
+from optax_cycles.search.distributions import Distribution, check_distributions
 from optax_cycles.search.joined import joined
 from optax_cycles.search.result import SIGNS, SearchResult
+from optax_cycles.search.study import (
+    check_study,
+    cut_off,
+    distributions_of,
+    new_study,
+    points_of,
+    tell,
+    trained_trials,
+)
 from optax_cycles.sweep.interrupts import held_back
 from optax_cycles.sweep.judge import Standing, Verdict
 from optax_cycles.sweep.loop import Interrupted, SweepError
 from optax_cycles.sweep.members import Status
-from optax_cycles.sweep.space import Axis, Space
+from optax_cycles.sweep.result import SweepResult
 from optax_cycles.sweep.trainable import Trainable
 
 if TYPE_CHECKING:
     import optuna as library
-
-SPACE, UPDATES = "optax_cycles.space", "updates"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -136,187 +138,77 @@ def optuna(
             f"{name}: checkpoint can't be given, the study's storage is one"
         )
     if study is None:
-        study = _new_study(module, mode)
-    _check_study(module, study, known, mode)
+        study = new_study(module, mode)
+    check_study(module, study, known, mode)
     verdicts = sorted({int(step) for step in horizons or ()} - {steps})
-    found: list[Any] = []
-
-    def result() -> SearchResult:
-        return SearchResult(name, joined(found), metric, mode)
-
+    found: list[SweepResult] = []
     left = max(trials - trained_trials(study), 0)
     parts = Parts(options.pop("progress", None), -(-left // batch))
-    exhausted = False
+
+    def search(asked: Sequence[library.Trial]) -> SearchResult:
+        return searched(
+            name,
+            trainable,
+            points_of(known, asked),
+            data,
+            steps,
+            judge=Pruning(asked, verdicts, metric, mode) if verdicts else None,
+            key=key,
+            validation=validation,
+            metric=metric,
+            mode=mode,
+            horizons=verdicts,
+            options={**options, "progress": parts.next()},
+        )
+
+    def result(**changes: Any) -> SearchResult:
+        sweep = dataclasses.replace(joined(found), **changes)
+        return SearchResult(name, sweep, metric, mode)
+
     try:
+        exhausted = False
         while not exhausted and (missing := trials - trained_trials(study)) > 0:
-            asked = [
-                study.ask(_asked(module, known)) for _ in range(min(batch, missing))
-            ]
-            judge = Pruning(asked, verdicts, metric, mode) if verdicts else None
-            try:
-                one = searched(
-                    name,
-                    trainable,
-                    _points(known, asked),
-                    data,
-                    steps,
-                    judge=judge,
-                    key=key,
-                    validation=validation,
-                    metric=metric,
-                    mode=mode,
-                    horizons=verdicts,
-                    options={**options, "progress": parts.next()},
-                )
-            except (Interrupted, SweepError) as stop:
-                with held_back():
-                    _tell(module, study, asked, stop.result)
-                found.append(stop.result.sweep)
-                stop.result = result()
-                raise
-            except BaseException:
-                for trial in asked:
-                    _cut_off(module, study, trial.number)
-                raise
-            # Held back: a study that is told of half a batch would ask for another one.
-            with held_back():
-                exhausted = _tell(module, study, asked, one)
-                found.append(one.sweep)
-    except Interrupted:
+            wanted = distributions_of(module, known)
+            asked = [study.ask(wanted) for _ in range(min(batch, missing))]
+            exhausted = _train(module, study, asked, search, found)
+    except (Interrupted, SweepError) as stop:
+        stop.result = result()
         raise
     except KeyboardInterrupt:
         if not found:
             raise
         # All batches so far are complete, the search is not.
-        so_far = dataclasses.replace(joined(found), complete=False)
-        raise Interrupted(SearchResult(name, so_far, metric, mode)) from None
+        raise Interrupted(result(complete=False)) from None
     if not found:
         expected = f"more than the {trained_trials(study)} that the study has"
         _checks.fail(name, "trials", expected, trials)
     return result()
 
 
-def _new_study(module: Any, mode: str) -> library.Study:
-    sampler = module.samplers.TPESampler(seed=0, constant_liar=True)
-    direction = {"min": "minimize", "max": "maximize"}[mode]
-    study: library.Study = module.create_study(
-        sampler=sampler, pruner=module.pruners.NopPruner(), direction=direction
-    )
-    return study
-
-
-def _check_study(
-    module: Any, study: library.Study, space: Mapping[str, Distribution], mode: str
-) -> None:
-    """Raise where a study is of something else; fail what was running when it stopped.
-
-    Raises:
-      TypeError: if it is no study.
-      ValueError: if its space or its direction is another.
-    """
-    if not isinstance(study, module.Study):
-        _checks.fail_type("optuna", "study", "an optuna.Study", study)
-    wanted = [{"min": "MINIMIZE", "max": "MAXIMIZE"}[mode]]
-    directions = [direction.name for direction in study.directions]
-    if directions != wanted:
-        _checks.fail("optuna", "study", f"of the directions {wanted}", directions)
-    now = str(dict(sorted(space.items())))
-    before = study.user_attrs.get(SPACE, now)
-    if before != now:
-        _checks.fail("optuna", "study", f"of the space {now}", before)
-    study.set_user_attr(SPACE, now)
-    running = (module.trial.TrialState.RUNNING,)
-    for trial in study.get_trials(deepcopy=False, states=running):
-        _cut_off(module, study, trial.number)
-
-
-def trained_trials(study: library.Study) -> int:
-    """How many trials have come to an end of their own."""
-    states = require("optuna", "optuna", "optuna").trial.TrialState
-    ended = (states.COMPLETE, states.PRUNED, states.FAIL)
-    return sum(
-        trial.state != states.FAIL or UPDATES in trial.user_attrs
-        for trial in study.get_trials(deepcopy=False, states=ended)
-    )
-
-
-def _asked(module: Any, space: Mapping[str, Distribution]) -> dict[str, Any]:
-    """The space in Optuna's distributions."""
-    kinds = module.distributions
-
-    def of(one: Distribution) -> Any:
-        if isinstance(one, Choice):
-            return kinds.CategoricalDistribution(one.values)
-        kind = (
-            kinds.FloatDistribution
-            if isinstance(one, Uniform)
-            else kinds.IntDistribution
-        )
-        return kind(one.low, one.high, log=one.log)
-
-    return {name: of(one) for name, one in space.items()}
-
-
-def _points(space: Mapping[str, Distribution], asked: Sequence[library.Trial]) -> Space:
-    """The trials' points."""
-    values = {name: np.array([trial.params[name] for trial in asked]) for name in space}
-    return Space((Axis("point", values),))
-
-
-def _tell(
+def _train(
     module: Any,
     study: library.Study,
     asked: Sequence[library.Trial],
-    found: SearchResult,
+    search: Callable[[Sequence[library.Trial]], SearchResult],
+    found: list[SweepResult],
 ) -> bool:
-    """Tell a study what became of its trials; whether its sampler has nothing left."""
-    states, sweep = module.trial.TrialState, found.sweep
-    status, updates = sweep.status.reshape(-1), sweep.updates.reshape(-1)
-    exhausted = False
-    for member, trial in enumerate(asked):
-        score, made = found.scores[member], int(updates[member])
-        begun = status[member] == Status.RUNNING and not np.isfinite(score)
-        if begun and not sweep.complete:
-            _cut_off(module, study, trial.number)
-            continue
-        trial.set_user_attr(UPDATES, made)
-        if np.isfinite(score):
-            value = SIGNS[found.mode] * float(score)
-            trial.report(value, made)
-            for name, values in sweep.validation.items():
-                if name != found.metric:
-                    trial.set_user_attr(name, float(values[member, -1]))
-            exhausted |= _told(study, trial.number, values=value)
-        elif status[member] == Status.DROPPED:
-            exhausted |= _told(study, trial.number, state=states.PRUNED)
-        else:
-            exhausted |= _told(study, trial.number, state=states.FAIL)
-    return exhausted
+    """Train a batch, into `found`, and tell the study; whether nothing is left to ask.
 
-
-def _told(study: library.Study, number: int, **outcome: Any) -> bool:
-    """Tell the outcome of one trial; whether its sampler has nothing left."""
+    What it is told is held back from Ctrl-C: a study that is told of half a batch would
+    ask for another one.
+    """
     try:
-        study.tell(number, **outcome)
-    except RuntimeError as error:
-        # The trial is told; but only `Study.optimize` can be stopped.
-        if "Study.stop" not in str(error):
-            raise
-        return True
-    return False
-
-
-def _cut_off(module: Any, study: library.Study, number: int) -> None:
-    """Fail a trial that was stopped from outside; its point is asked for again."""
-    states = module.trial.TrialState
-    _told(study, number, state=states.FAIL)
-    trial = study.get_trials(deepcopy=False)[number]
-    study.add_trial(
-        module.create_trial(
-            state=states.WAITING,
-            params=trial.params,
-            distributions=trial.distributions,
-            # As Optuna's own retries have it, so that it names the trial of a retry.
-            system_attrs={**trial.system_attrs, "failed_trial": number},
-        )
-    )
+        trained = search(asked)
+    except (Interrupted, SweepError) as stop:
+        with held_back():
+            tell(module, study, asked, stop.result)
+            found.append(stop.result.sweep)
+        raise
+    except BaseException:
+        for trial in asked:
+            cut_off(module, study, trial.number)
+        raise
+    with held_back():
+        exhausted = tell(module, study, asked, trained)
+        found.append(trained.sweep)
+    return exhausted
