@@ -230,12 +230,38 @@ def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def as_text(value: Any, indent: int = 0) -> str:
+    """Indented JSON with everything that holds no dict on one line."""
+    if not any(map(has_dict, parts_of(value))):
+        return json.dumps(value)
+    inner = "\n" + " " * (indent + 1)
+    texts = [as_text(part, indent + 1) for part in parts_of(value)]
+    ends = "[]"
+    if isinstance(value, dict):
+        names = (json.dumps(str(name)) for name in value)
+        texts = [f"{name}: {text}" for name, text in zip(names, texts, strict=True)]
+        ends = "{}"
+    return f"{ends[0]}{inner}{f',{inner}'.join(texts)}\n{' ' * indent}{ends[1]}"
+
+
+def parts_of(value: Any) -> Sequence[Any]:
+    """The values of a dict, the elements of a list; nothing is in anything else."""
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list | tuple) else ()
+
+
+def has_dict(value: Any) -> bool:
+    """Whether it is a dict, or has one inside."""
+    return isinstance(value, dict) or any(map(has_dict, parts_of(value)))
+
+
 def finish(name: str, folder: Path, record: Json, rows: Sequence[Row]) -> None:
     """Write `name.json` and print the rows."""
     lines = [row.as_json() for row in rows]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    path.write_text(json.dumps({"benchmark": name, **record, "rows": lines}, indent=1))
+    path.write_text(as_text({"benchmark": name, **record, "rows": lines}) + "\n")
     print(environment_line(record["environment"]))
     print(plain_table(HEADER, table_rows(lines)))
     print(f"written to {path}")
