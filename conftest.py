@@ -8,6 +8,7 @@ import optax_cycles as oc
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 oc.sweep.use_cpu_devices(2)
+jax.devices()  # From here on no test can ask for others, whichever comes first.
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
