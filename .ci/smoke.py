@@ -144,8 +144,14 @@ def extras_are_asked_for() -> None:
         "xarray": ("sweep", result.to_xarray),
         "pandas": ("sweep", result.to_dataframe),
         "matplotlib": ("sweep", lambda: plot_schedules({"noam": oc.noam(64, 10)}, 20)),
-        "flax": ("flax", lambda: oc.problem_from_linen(None, optax.l2_loss, example=())),
-        "equinox": ("equinox", lambda: oc.problem_from_equinox(jnp.zeros, optax.l2_loss)),
+        "flax": (
+            "flax",
+            lambda: oc.problem_from_linen(None, optax.l2_loss, example=()),
+        ),
+        "equinox": (
+            "equinox",
+            lambda: oc.problem_from_equinox(jnp.zeros, optax.l2_loss),
+        ),
         "scikit-learn": ("problems", digits),
     }
     for package, (extra, call) in calls.items():
