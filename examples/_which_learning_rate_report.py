@@ -3,9 +3,7 @@
 import _which_learning_rate_analysis as analysis
 import jax
 import numpy as np
-import optax
-
-import optax_cycles as oc
+from _reporting import print_table, versions
 
 
 def of_grid(task, grid, seconds):
@@ -40,11 +38,7 @@ def of_grid(task, grid, seconds):
         "seconds": seconds
         | {part: sum(one[part] for one in parts) for part in parts[0]},
         "device": jax.devices()[0].device_kind,
-        "versions": {
-            "optax_cycles": oc.__version__,
-            "jax": jax.__version__,
-            "optax": optax.__version__,
-        },
+        "versions": versions(),
     }
 
 
@@ -133,7 +127,7 @@ def print_grid(found):
                 _number(one["mack"]["best"]),
             ]
         )
-    _print_table(lines)
+    print_table(lines)
     for name, one in (found["extremes"] or {}).items():
         print(f"{name}: {one['optimizer']} at {one['rate']:.3g}, ", end="")
         print(f"{one['steps']:.0f} updates")
@@ -153,7 +147,7 @@ def print_widths(found):
         for width, one in by_width.items():
             cells = (_number(one[key]) for key in ("best", "least", "best_seconds"))
             lines.append([name, f"{width}x", *cells])
-    _print_table(lines)
+    print_table(lines)
     print_findings(found["findings"])
     print("{wall:.0f} s, {processor:.0f} s of processors".format(**found["seconds"]))
 
@@ -186,10 +180,3 @@ def _range(ends):
 
 def _number(value):
     return "-" if value is None else f"{value:.3g}"
-
-
-def _print_table(lines):
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    for line in lines:
-        cells = (cell.rjust(w) for cell, w in zip(line, widths, strict=True))
-        print("  ".join(cells))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import _images
 import numpy as np
 import optax
 from flax import linen as nn
@@ -149,21 +150,12 @@ def mnist(folder: Path | None) -> Task:
 def _ready(part: Any) -> Any:
     """Pixels from 0 to 1 with an axis of channels, and labels as JAX has them."""
     images, labels = part
-    pixels = np.divide(images, 255, dtype=np.float32, casting="same_kind")
-    return pixels[..., None], labels.astype(np.int32)
+    return _images.scaled(images)[..., None], labels.astype(np.int32)
 
 
 def fetch() -> list[tuple[np.ndarray, np.ndarray]]:
     """Training and test images and labels, downloaded once."""
-    from sklearn.datasets import fetch_openml
-
-    bunch = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff")
-    images, labels = np.asarray(bunch.data), np.asarray(bunch.target, np.int32)
-    if images.shape != OPENML_SHAPE or len(labels) != len(images):
-        raise ValueError(
-            f"fetch: mnist_784 must be {OPENML_SHAPE[0]} images of 784 pixels with a "
-            f"label each, got {images.shape} and {len(labels)} labels"
-        )
+    images, labels = _images.fetch("mnist_784", *OPENML_SHAPE)
     images, at = images.reshape(-1, 28, 28), OPENML_TRAIN
     return [(images[:at], labels[:at]), (images[at:], labels[at:])]
 
@@ -189,10 +181,7 @@ def read_folder(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def find(folder: Path, name: str) -> Path:
     """The file of this name, or with `.gz`."""
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.exists():
-            return path
-    raise FileNotFoundError(f"{folder}: neither {name} nor {name}.gz is there")
+    return _images.find(folder, name, f"{name}.gz")
 
 
 def read_idx(path: Path, magic: int) -> np.ndarray:

@@ -16,8 +16,6 @@ David Mack, "How to pick the best learning rate for your machine learning projec
 
 import argparse
 import json
-import os
-import time
 from pathlib import Path
 
 import _which_learning_rate_analysis as analysis
@@ -26,6 +24,7 @@ import _which_learning_rate_report as report
 import _which_learning_rate_tasks as tasks
 import jax
 import numpy as np
+from _reporting import Clock
 
 import optax_cycles as oc
 from optax_cycles.plot import save_figure
@@ -124,21 +123,6 @@ def parse(argv):
     if any(width <= 0 for width in given.widths):
         parser.error(f"--widths must be above 0, got {given.widths}")
     return given
-
-
-class Clock:
-    """Wall and processor time of a part of the work, and how busy the machine is."""
-
-    def __enter__(self):
-        self.start = time.perf_counter(), time.process_time()
-        return self
-
-    def __exit__(self, *_):
-        self.seconds = {
-            "wall": time.perf_counter() - self.start[0],
-            "processor": time.process_time() - self.start[1],
-            "load": os.getloadavg()[0],
-        }
 
 
 def write(folder, found, drawn):

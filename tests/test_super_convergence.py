@@ -1,0 +1,381 @@
+"""Super-convergence: its parts against formulas and published numbers, small runs."""
+
+import importlib
+import io
+import json
+import pickle
+import struct
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """The modules of the example."""
+    names = ("tasks", "training", "report", "figure", "cifar")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)
+        found = {n: importlib.import_module(f"_super_convergence_{n}") for n in names}
+        module = importlib.import_module("super_convergence")
+        yield SimpleNamespace(**found, main=module.main)
+
+
+def test_the_decay_falls_by_ten_where_the_published_one_did(parts):
+    steps = np.array([0, 49_999, 50_000, 69_999, 70_000, 79_999])
+    rates = parts.training.piecewise(80_000, 0.35)(steps)
+    # The authors' solver file; their logs end at 0.0035.
+    np.testing.assert_allclose(rates, [0.35, 0.35, 0.035, 0.035, 0.0035, 0.0035])
+
+
+def test_the_published_triangle_has_the_rates_of_the_authors_log(parts):
+    schedule = parts.training.cycle(10_000, 3.0, (0.1, 3.0))
+    np.testing.assert_allclose(schedule(np.array([9800, 9900])), [0.216, 0.158], 1e-4)
+    steps = np.arange(10_001)
+    expected = np.interp(steps, [0, 5_000, 10_000], [0.1, 3.0, 0.1])
+    np.testing.assert_allclose(schedule(steps), expected, rtol=1e-5)
+
+
+def test_one_cycle_goes_up_and_down_in_straight_lines_and_then_far_below(parts):
+    steps = np.arange(401)
+    expected = np.interp(steps, [0, 180, 360, 400], [0.02, 0.6, 0.02, 0.0002])
+    found = jax.jit(lambda n, peak: parts.training.cycle(n, peak)(steps))(400, 0.6)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def count(network, shape):
+    variables = jax.eval_shape(
+        lambda: network.init(jax.random.key(0), jnp.zeros((1, *shape)), train=True)
+    )
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def resnet_weights(blocks):
+    """By hand: 3 x 3 kernels, a scale and a shift for each feature, 65 x 10 at last."""
+    ends = [(3, 16), *[(16, 16)] * 2 * blocks]
+    for wide in (32, 64):
+        ends += [(wide // 2, wide), *[(wide, wide)] * (2 * blocks - 1)]
+    return sum(9 * n * m + 2 * m for n, m in ends) + 65 * 10
+
+
+# Depth and millions of numbers in table 6 of He et al., "Deep residual learning for
+# image recognition" (2016).
+@pytest.mark.parametrize(
+    ("depth", "millions"), [(20, 0.27), (32, 0.46), (56, 0.85), (110, 1.7)]
+)
+def test_residual_networks_are_as_large_as_those_of_the_paper(parts, depth, millions):
+    blocks = (depth - 2) // 6
+    found = count(parts.tasks.ResNet(16, blocks=blocks, stages=3), (32, 32, 3))
+    assert found == resnet_weights(blocks)
+    assert round(found / 1e6, 1 if depth == 110 else 2) == millions
+
+
+def test_the_small_network_has_two_dense_layers_in_each_block(parts):
+    network = parts.tasks.DenseResNet(32, blocks=12)
+    layers = [64 * 32, *[32 * 32] * 24]
+    assert count(network, (8, 8, 1)) == sum(layers) + 25 * 2 * 32 + 33 * 10
+
+
+def test_a_shortcut_takes_every_second_pixel_and_fills_up_with_zeros(parts):
+    x = np.arange(2 * 4 * 4 * 3, dtype=np.float32).reshape(2, 4, 4, 3)
+    found = np.asarray(parts.tasks.shortcut(x, 6, 2))
+    assert found.shape == (2, 2, 2, 6)
+    np.testing.assert_array_equal(found[..., :3], x[:, ::2, ::2])
+    assert not found[..., 3:].any()
+    np.testing.assert_array_equal(parts.tasks.shortcut(x, 3, 1), x)
+
+
+def test_images_are_mirrored_and_cropped_at_random(parts):
+    images = np.random.default_rng(0).random((64, 5, 6, 2)).astype(np.float32)
+    framed = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    found = np.asarray(parts.tasks.augment(images, jax.random.key(0), 2, True))
+    seen = set()
+    for image, frame in zip(found, framed, strict=True):
+        (of_image,) = (
+            (row, column, mirrored)
+            for row in range(5)
+            for column in range(5)
+            for mirrored in (False, True)
+            if np.array_equal(
+                image[:, ::-1] if mirrored else image,
+                frame[row : row + 5, column : column + 6],
+            )
+        )
+        seen.add(of_image)
+    assert (
+        {row for row, _, _ in seen} == {column for _, column, _ in seen} == {*range(5)}
+    )
+    assert {mirrored for *_, mirrored in seen} == {False, True}
+    same = parts.tasks.augment(images, jax.random.key(0), 0, False)
+    np.testing.assert_array_equal(same, images)
+
+
+@pytest.fixture(scope="module")
+def batches():
+    """Six files' worth of CIFAR-10's bytes, of ten images each."""
+    rng = np.random.default_rng(0)
+    names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+    return {
+        name: (
+            rng.integers(256, size=(10, 3072), dtype=np.uint8),
+            rng.integers(10, size=10, dtype=np.uint8),
+        )
+        for name in names
+    }
+
+
+@pytest.fixture
+def folder(tmp_path, batches):
+    """The binary version."""
+    for name, (images, labels) in batches.items():
+        records = np.concatenate([labels[:, None], images], axis=1)
+        (tmp_path / f"{name}.bin").write_bytes(records.tobytes())
+    return tmp_path
+
+
+class Python2(pickle._Pickler):
+    """Writes strings as Python 2 did, in which CIFAR-10 was pickled."""
+
+    def save(self, value, save_persistent_id=True):
+        if isinstance(value, str | bytes):
+            content = value.encode("latin1") if isinstance(value, str) else value
+            self.write(b"T" + struct.pack("<i", len(content)) + content)
+        else:
+            super().save(value, save_persistent_id)
+
+
+def as_python_2(value):
+    file = io.BytesIO()
+    Python2(file, 2).dump(value)
+    return file.getvalue().replace(b"numpy._core", b"numpy.core")
+
+
+def write_pickles(folder, batches):
+    for name, (images, labels) in batches.items():
+        content = {"data": images, "labels": labels.tolist(), "batch_label": name}
+        (folder / name).write_bytes(as_python_2(content))
+
+
+def as_images(data):
+    """Red, green and blue planes in rows, to [height, width, colour]."""
+    return np.stack([data[:, i * 1024 :][:, :1024] for i in range(3)], -1).reshape(
+        -1, 32, 32, 3
+    )
+
+
+def test_both_versions_of_the_files_are_read(parts, folder, batches, tmp_path_factory):
+    pickled = tmp_path_factory.mktemp("pickled")
+    write_pickles(pickled, batches)
+    *five, last = batches.values()
+    expected = as_images(np.concatenate([images for images, _ in five])) / 255.0
+    labels = np.concatenate([labels for _, labels in five])
+    for where in (folder, pickled):
+        train, test = parts.cifar.cifar10(where)
+        assert (train[0].dtype, train[1].dtype) == (np.float32, np.int32)
+        mean = expected.mean(0)
+        np.testing.assert_allclose(train[0], expected - mean, atol=1e-6)
+        np.testing.assert_allclose(
+            test[0], as_images(last[0]) / 255.0 - mean, atol=1e-6
+        )
+        np.testing.assert_array_equal(train[1], labels)
+        np.testing.assert_array_equal(test[1], last[1])
+
+
+def refused(parts, capsys, *words):
+    """The one line, under the usage, with which the command ends."""
+    with pytest.raises(SystemExit) as stop:
+        parts.main(["--data", "cifar10", *map(str, words)])
+    assert stop.value.code == 2
+    printed = capsys.readouterr().err.splitlines()
+    (line,) = [line for line in printed if "error: " in line]
+    assert line == printed[-1]
+    return line.split("error: ")[1]
+
+
+def test_files_that_are_missing_or_wrong_are_refused(parts, folder, capsys):
+    path = folder / "data_batch_3.bin"
+    good = path.read_bytes()
+    path.write_bytes(good[:-1])
+    said = refused(parts, capsys, "--folder", folder)
+    assert said == f"{path}: records must have 3073 bytes each, got 30729 bytes in all"
+    path.write_bytes(b"")
+    assert "got 0 bytes in all" in refused(parts, capsys, "--folder", folder)
+    path.write_bytes(b"\x0b" + good[1:])
+    said = refused(parts, capsys, "--folder", folder)
+    assert said == f"{path}: labels must be below 10, got 11"
+    path.unlink()
+    said = refused(parts, capsys, "--folder", folder)
+    assert said == f"{folder}: neither data_batch_3.bin nor data_batch_3 is there"
+
+
+def test_a_pickle_can_hold_nothing_but_arrays(parts, folder, capsys, batches):
+    (folder / "data_batch_1.bin").unlink()
+    path = folder / "data_batch_1"
+    harmful = folder / "harmed"
+    # What unpickling would call: open(harmful, "w").
+    path.write_bytes(pickle.dumps({b"data": Open(harmful)}))
+    said = refused(parts, capsys, "--folder", folder)
+    assert said.startswith(
+        f"{path}: the file must be a pickled dict of data and labels"
+    )
+    assert "io.open has no place in it" in said
+    assert not harmful.exists()
+    images, labels = batches["data_batch_1"]
+    path.write_bytes(as_python_2({"data": images[:, 1:], "labels": labels.tolist()}))
+    said = refused(parts, capsys, "--folder", folder)
+    assert "data must be 3072 bytes for each of the 10 labels, got uint8 (10, " in said
+    path.write_bytes(as_python_2({"data": images}))
+    assert "got KeyError: b'labels'" in refused(parts, capsys, "--folder", folder)
+
+
+class Open:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_cifar_comes_through_scikit_learn_too(parts, monkeypatch):
+    row = np.arange(3072) % 256
+    bunch = SimpleNamespace(
+        data=np.broadcast_to(row.astype(np.uint8), (60_000, 3072)),
+        target=np.arange(60_000) % 10,
+    )
+    fake = SimpleNamespace(fetch_openml=lambda name, **how: {"CIFAR_10": bunch}[name])
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", fake)
+    train, test = parts.cifar.fetch()
+    assert (train[0].shape, test[0].shape) == ((50_000, 3072), (10_000, 3072))
+    assert test[1][:3].tolist() == [0, 1, 2]
+    bunch.data = bunch.data[:, 1:]
+    with pytest.raises(ValueError, match="60000 images of 3072 pixels"):
+        parts.cifar.fetch()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--folder", "x"], "--folder goes with --data cifar10"),
+        (["--seeds", "0"], "--seeds must be at least 1, got 0"),
+        (["--steps", "3"], "--steps must be at least 4, got 3"),
+        (["--rates", "0"], "--rates must be above 0 and finite, got [0.0]"),
+        (
+            ["--train-examples", "1000"],
+            "--train-examples must be at most 900, got 1000",
+        ),
+        (
+            ["--train-examples", "9", "--batch", "10"],
+            "--batch must be at most 9, got 10",
+        ),
+        (["--data", "cifar10", "--depth", "57"], "--depth must be 6 n + 2, got 57"),
+        (["--depth", "56"], "--depth goes with --data cifar10"),
+        (["--peak", "-1"], "--peak must be above 0 and finite, got [-1.0]"),
+        (["--pad", "-1"], "--pad must be at least 0, got -1"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(parts, capsys, words, said):
+    with pytest.raises(SystemExit) as stop:
+        parts.main(words)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"error: {said}")
+
+
+def made_up(parts, seeds):
+    """A comparison in which 1cycle is better by a point than the decay."""
+    rng = np.random.default_rng(0)
+
+    def runs(peak, level):
+        accuracy = level + 0.001 * rng.normal(size=(seeds, 2))
+        return parts.training.Runs(peak, np.array([5, 10]), accuracy)
+
+    decays = {
+        length: [runs(0.1, 0.5), runs(0.2, 0.9), runs(0.4, 0.8)]
+        for length in ("short", "long")
+    }
+    cycles = {"short": runs(0.8, 0.91), "long": runs(0.8, 0.89)}
+    return parts.report.Comparison(decays, cycles)
+
+
+def test_the_decay_has_the_best_of_its_rates_and_differences_are_paired(parts):
+    four = made_up(parts, 6).four
+    assert [one.peak for one in four.values()] == [0.2, 0.2, 0.8, 0.8]
+    found = parts.report.findings(four)
+    assert [one["holds"] for one in found.values()] == [True, True, False]
+    short, decay = four["1cycle, short"].final, four["decay, long"].final
+    expected = stats.ttest_rel(short, decay).confidence_interval(0.9)
+    interval = found["a short 1cycle reaches the long decay"]["interval"]
+    np.testing.assert_allclose(interval, expected)
+    alone = parts.report.findings(made_up(parts, 1).four)
+    assert {one["holds"] for one in alone.values()} == {None}
+
+
+def test_a_small_run_of_the_digits_leaves_figure_json_and_table(
+    parts, tmp_path, capsys
+):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "Before\n<!-- table: start -->\nstale\n<!-- table: end -->\nafter\n"
+    )
+    words = (
+        "--seeds 2 --steps 8 --rates 0.05 0.1 --peak 0.2 --train-examples 60 --batch 20"
+    )
+    out = ["--out", str(tmp_path / "new"), "--page", str(page)]
+    found = parts.main([*words.split(), *out])
+    assert (found["short"], found["long"], found["seeds"]) == (2, 8, 2)
+    assert (found["examples"], found["validation"]) == (60, 897)
+    ends = {name: one["updates"][-1] for name, one in found["trainings"].items()}
+    assert list(ends.values()) == [8, 2, 2, 8]
+    peaks = [one["peak"] for one in found["trainings"].values()]
+    assert peaks[2:] == pytest.approx([0.2, 0.2])
+    assert found["range_test"] is None
+    for one in found["trainings"].values():
+        assert np.shape(one["accuracy"]) == (2, len(one["updates"]))
+    written = json.loads((tmp_path / "new" / "super_convergence.json").read_text())
+    assert written["findings"] == found["findings"]
+    picture = (tmp_path / "new" / "super_convergence.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert "digits: 60 examples in batches of 20" in capsys.readouterr().out
+    table = page.read_text()
+    assert table.startswith("Before\n<!-- table: start -->\n\n| schedule | updates |")
+    assert table.endswith("<!-- table: end -->\nafter\n")
+    assert "stale" not in table
+
+
+@pytest.mark.slow
+def test_a_residual_network_trains_on_cifars_files(parts, folder):
+    words = "--data cifar10 --depth 8 --seeds 1 --steps 8 --batch 25 --pad 4"
+    found = parts.main([*words.split(), "--folder", str(folder)])
+    assert (found["data"], found["examples"], found["validation"]) == (
+        "CIFAR-10",
+        50,
+        10,
+    )
+    assert (found["short"], found["long"], found["range_test"]) == (1, 8, None)
+    peaks = [one["peak"] for one in found["trainings"].values()]
+    assert peaks == pytest.approx([0.35, 0.35, 3.0, 3.0])
+    assert {one["holds"] for one in found["findings"].values()} == {None}
+
+
+@pytest.mark.slow
+def test_a_quarter_of_the_updates_of_the_decay_are_enough_for_one_cycle(parts):
+    found = parts.main(["--rates", "0.1", "0.2", "--seeds", "8"])
+    trainings = found["trainings"]
+    short, decay, as_short = (
+        np.array(trainings[name]["final"])
+        for name in ("1cycle, short", "decay, long", "decay, short")
+    )
+    # No worse than by what the seeds leave open, ...
+    assert short.mean() > decay.mean() - 2 * stats.sem(short - decay)
+    # ... which is not because the decay needs no more than a quarter either.
+    assert stats.ttest_rel(short, as_short, alternative="greater").pvalue < 0.05
+    assert found["findings"]["a short 1cycle reaches the long decay"]["holds"]
+    assert found["findings"]["a short 1cycle beats the decay as short"]["holds"]
+    assert 0.1 < trainings["1cycle, short"]["peak"] < 1.0
