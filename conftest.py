@@ -1,4 +1,4 @@
-"""Strict JAX for every test: two CPU devices, no rank promotion, no tracer leaks."""
+"""Strict JAX for every test: two CPU devices, no rank promotion."""
 
 import jax
 from hypothesis import settings

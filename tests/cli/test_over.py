@@ -70,6 +70,7 @@ def test_a_hyperparameter_without_the_rate_needs_a_constant_one(command, folder)
     assert sorted(os.listdir(folder / "momentum")) == files
 
 
+@pytest.mark.slow
 def test_batch_sizes_are_an_axis(command, folder):
     code, _, err = command(
         *(*TEST, "--optimizer", "sgd", "--over", "batch_size=4,16"),
@@ -253,6 +254,7 @@ def test_it_starts_from_parameters(started, folder):
     assert code == 1, err
 
 
+@pytest.mark.slow
 def test_it_starts_from_the_newest_step_of_a_train_state(started, folder):
     optimizer = optax.sgd(0.1, momentum=0.9)
     params = jnp.asarray(started.solution)

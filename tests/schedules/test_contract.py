@@ -152,7 +152,7 @@ def test_float64_only_where_inputs_are(name):
 def test_nothing_is_promoted_implicitly(name):
     case = CASES[name]
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
-        case.build()(jnp.arange(3))
+        jax.eval_shape(case.build(), jnp.arange(3))
         numbers = {k: jnp.float32(v) for k, v in case.values.items()}
         numbers |= {k: jnp.int32(v) for k, v in case.lengths.items()}
         jax.eval_shape(lambda n, t: case.build(**n)(t), numbers, jnp.arange(3))

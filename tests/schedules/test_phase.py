@@ -1,3 +1,4 @@
+import functools
 import math
 
 import jax
@@ -84,7 +85,7 @@ def test_a_phase_of_no_length_is_done():
 def test_traced_products_keep_the_part_of_a_step(share, total):
     single = float(np.float32(share))
     for exact, point in (
-        (share * total - 1, _traced_times(jnp.int32(total), share)),
+        (share * total - 1, _traced_times(share)(jnp.int32(total))),
         (single * total - 1, jax.jit(_traced_both)(jnp.float32(share), total)),
     ):
         found = int(point.whole) + float(point.part)
@@ -92,8 +93,9 @@ def test_traced_products_keep_the_part_of_a_step(share, total):
         assert 0 <= float(point.part) <= 1
 
 
-def _traced_times(total, share):
-    return jax.jit(lambda n: _phase.times(share, n, 1))(total)
+@functools.cache
+def _traced_times(share):
+    return jax.jit(lambda n: _phase.times(share, n, 1))
 
 
 def _traced_both(share, total):

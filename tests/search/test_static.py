@@ -145,15 +145,17 @@ def test_batch_sizes_share_one_trainable_and_are_the_methods():
     ("method", "space", "members"),
     [
         (oc.search.successive_halving, {"learning_rate": np.linspace(0.1, 0.9, 9)}, 9),
-        (
+        pytest.param(
             functools.partial(oc.search.population, members=4, share=0.25),
             {"learning_rate": oc.search.uniform(0.1, 0.9)},
             4,
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             functools.partial(oc.search.hyperband, first=10),
             {"learning_rate": oc.search.uniform(0.1, 0.9)},
             None,
+            marks=pytest.mark.slow,
         ),
         (
             functools.partial(oc.search.optuna, trials=3, batch=3),

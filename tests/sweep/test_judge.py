@@ -182,7 +182,7 @@ def test_the_judge_is_told_what_is_known():
 
 
 @EVERY_WAY
-@pytest.mark.parametrize("stop", [6, 8, 10])
+@pytest.mark.parametrize("stop", [6, 8, pytest.param(10, marks=pytest.mark.slow)])
 def test_a_judged_sweep_goes_on_bit_for_bit(how, stop, tmp_path):
     def judge():
         return Script(
