@@ -67,7 +67,7 @@ def test_the_power_of_the_last_b1_makes_first_moments_too_small(end, count, smal
     ours = oc.scale_by_moments(b1, eps=0.0, debias="power")
     # Both take 1 - b2 from a rounded b2 of 0.999, one of them in float32.
     np.testing.assert_allclose(first_moments(ours, count), theirs, rtol=3e-5)
-    values = np.asarray(b1(np.arange(count)), np.float64)
+    values = np.asarray(jax.jit(b1)(np.arange(count)), np.float64)
     expected = [
         correction(values, t, "product") / correction(values, t, "power")
         for t in range(count)

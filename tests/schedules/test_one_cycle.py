@@ -142,7 +142,7 @@ def test_optax_with_an_exclusive_end(total, pct):
     # optax works in float32 and subtracts near the end, where its last digits are
     # lost: against float64 it is off by up to 1e-4 of its value, so the comparison with
     # it can't be closer than that. How much depends on the version of its cosine.
-    values = np.asarray(jax.vmap(theirs)(steps), np.float64)
+    values = np.asarray(jax.jit(jax.vmap(theirs))(steps), np.float64)
     error = np.max(np.abs(values / expected - 1))
     assert error < 1e-4
 
