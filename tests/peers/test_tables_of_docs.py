@@ -1,4 +1,4 @@
-"""The table of `docs/peers.md` for PyTorch and transformers, row by row, live."""
+"""The tables of `docs/peers.md` for PyTorch, transformers and Keras, live."""
 
 import re
 from collections.abc import Mapping
@@ -124,3 +124,43 @@ def test_the_row_of_a_scheduler_of_transformers_has_its_values(name):
 
     rates, _ = run(make, N)
     np.testing.assert_allclose(ours(name)(np.arange(N)), rates, rtol=2e-6, atol=5e-8)
+
+
+KERAS = {
+    "ExponentialDecay(lr, T, 0.9)": ("ExponentialDecay", (LR, T, 0.9), {}),
+    "PiecewiseConstantDecay([300], [lr, 0.01])": (
+        "PiecewiseConstantDecay",
+        ([300], [LR, 0.01]),
+        {},
+    ),
+    "PolynomialDecay(lr, T, 0.01, 2.0)": ("PolynomialDecay", (LR, T, 0.01, 2.0), {}),
+    "PolynomialDecay(cycle=True)": (
+        "PolynomialDecay",
+        (LR, T, 0.01),
+        {"cycle": True},
+    ),
+    "InverseTimeDecay(lr, T, 0.5)": ("InverseTimeDecay", (LR, T, 0.5), {}),
+    "CosineDecay(lr, T, 0.1)": ("CosineDecay", (LR, T, 0.1), {}),
+    "CosineDecay(0.0, N, warmup_target=lr, warmup_steps=W)": (
+        "CosineDecay",
+        (0.0, N),
+        {"warmup_target": LR, "warmup_steps": W},
+    ),
+    "CosineDecayRestarts(lr, T)": ("CosineDecayRestarts", (LR, T), {}),
+    "CosineDecayRestarts(m_mul=0.5, alpha=0.1)": (
+        "CosineDecayRestarts",
+        (LR, T),
+        {"m_mul": 0.5, "alpha": 0.1},
+    ),
+}
+
+
+@pytest.mark.parametrize("peer", list(KERAS))
+def test_the_row_of_a_schedule_of_keras_has_its_values(peer, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    keras = pytest.importorskip("keras")
+    name, positional, options = KERAS[peer]
+    theirs = getattr(keras.optimizers.schedules, name)(*positional, **options)
+    steps = np.arange(0, 900, 23)
+    expected = [float(theirs(step)) for step in steps]
+    np.testing.assert_allclose(ours(peer)(steps), expected, rtol=2e-5, atol=2e-7)
