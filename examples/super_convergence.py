@@ -67,6 +67,8 @@ def parse(argv):
         if any(rate is not None and not 0 < rate < math.inf for rate in rates or []):
             parser.error(f"--{name} must be above 0 and finite, got {rates}")
     try:
+        if given.page and not TABLE.search(given.page.read_text()):
+            raise ValueError(f"--page must have the lines of a table, got {given.page}")
         return given, task_of(given)
     except (OSError, ValueError) as error:
         parser.error(str(error))

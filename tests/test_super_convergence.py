@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import optax_cycles as oc
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -75,6 +77,8 @@ def test_residual_networks_are_as_large_as_those_of_the_paper(parts, depth, mill
     blocks = (depth - 2) // 6
     found = count(parts.tasks.ResNet(16, blocks=blocks, stages=3), (32, 32, 3))
     assert found == resnet_weights(blocks)
+    if depth == 56:
+        assert found == 853_018
     assert round(found / 1e6, 1 if depth == 110 else 2) == millions
 
 
@@ -288,6 +292,29 @@ def test_what_cannot_be_is_refused_in_a_line(parts, capsys, words, said):
     assert capsys.readouterr().err.splitlines()[-1].endswith(f"error: {said}")
 
 
+def test_a_page_without_a_place_for_the_table_is_refused(parts, capsys, tmp_path):
+    page = tmp_path / "page.md"
+    for content, said in ((None, "No such file"), ("none", "must have the lines of a")):
+        if content:
+            page.write_text(content)
+        with pytest.raises(SystemExit) as stop:
+            parts.main(["--page", str(page)])
+        assert stop.value.code == 2
+        assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_range_test_without_an_answer_says_what_to_do(parts, capsys, monkeypatch):
+    def refuse(task, train):
+        raise oc.NoSuggestionError("parallel_best: training failed everywhere")
+
+    monkeypatch.setattr(parts.training, "range_test", refuse)
+    with pytest.raises(SystemExit) as stop:
+        parts.main([])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("training failed everywhere; or give --peak")
+
+
 def made_up(parts, seeds):
     """A comparison in which 1cycle is better by a point than the decay."""
     rng = np.random.default_rng(0)
@@ -366,7 +393,7 @@ def test_a_residual_network_trains_on_cifars_files(parts, folder):
 
 @pytest.mark.slow
 def test_a_quarter_of_the_updates_of_the_decay_are_enough_for_one_cycle(parts):
-    found = parts.main(["--rates", "0.1", "0.2", "--seeds", "8"])
+    found = parts.main(["--rates", "0.1", "0.2"])
     trainings = found["trainings"]
     short, decay, as_short = (
         np.array(trainings[name]["final"])
