@@ -257,6 +257,82 @@ def test_searches_are_scored_on_data_and_seeds_that_none_has_seen(tmp_path):
         assert row["value"]["median"] == pytest.approx(ratio)
 
 
+def test_tune_is_compared_at_one_budget_on_data_and_seeds_of_its_own(tmp_path):
+    page = tmp_path / "tune.md"
+    page.write_text("text\n<!-- table: start -->\nstale\n<!-- table: end -->\n")
+    arguments = ("--page", page, "--cases", tmp_path / "cases")
+    result = quick("tune_worth", tmp_path, *arguments)
+    written = page.read_text()
+    assert "stale" not in written
+    size, (found,) = result["settings"], result["cases"]
+    budget = size["trainings"] * size["steps"]
+    ours = np.log(found["methods"]["sgdw: tune"]["scores"])
+    for method, of in found["methods"].items():
+        assert f"| {method} |" in written
+        # What diverged is untrained, and what searches spends no more than the budget.
+        assert len(of["scores"]) == size["searches"]
+        assert 0 < max(of["scores"]) <= found["untrained"]
+        searches = "default" not in method and method not in size["free"]
+        assert 0.8 * budget <= of["updates"] <= 1.1 * budget or not searches
+    for row in result["rows"]:
+        ratio = np.exp(
+            np.mean(ours - np.log(found["methods"][row["against"]]["scores"]))
+        )
+        assert row["value"]["median"] == pytest.approx(ratio)
+    (case,) = (tmp_path / "cases").iterdir()
+    date = case.stat().st_mtime_ns
+    again = quick("tune_worth", tmp_path, *arguments)
+    assert (again["cases"], case.stat().st_mtime_ns) == (result["cases"], date)
+
+
+def test_tune_is_worse_only_where_all_searches_say_so(module):
+    rng = np.random.default_rng(0)
+    base = 1 + 0.02 * rng.random((2, 5))
+    cases = [
+        {
+            "task": task,
+            "methods": {
+                "ours": {"scores": (base[place] * factor).tolist()},
+                "other": {"scores": (base[place] * rng.normal(1, 0.01, 5)).tolist()},
+            },
+        }
+        for place, (task, factor) in enumerate({"like": 1.0, "worse": 1.1}.items())
+    ]
+    compared = module("_tune_page").Compared(cases)
+    assert compared.worse("ours", "other") == ["worse"]
+    assert compared.worse("other", "ours") == []
+    _, other = compared.ratios()
+    assert other[1] == 1.0
+    assert compared.ranks().sum() == pytest.approx(3.0)
+
+
+def test_the_average_of_schedule_free_is_what_is_scored(module):
+    """Its parameters are where gradients are taken, not what it has learned."""
+    free, tasks, methods = (
+        module(name) for name in ("_tune_free", "_tune_tasks", "_tune_methods")
+    )
+    task = tasks.task_of("regression-mlp")
+    size = methods.Size(("regression-mlp",), steps=5)
+    found = free.losses_of("schedule_free_adamw", task, np.array([3]), size)
+    swept = oc.sweep.run(
+        oc.trainable(task.problem, lambda _: optax.contrib.schedule_free_adamw()),
+        {"seed": [3]},
+        task.train,
+        size.steps,
+        key=jax.random.key(10_000),
+        batch_size=16,
+        validation=task.validation,
+        keep_state=True,
+    )
+    state = swept.state_of("test", 0)
+    # x of y = (1 - b1) z + b1 x, from A. Defazio et al. (2024), equation 3.
+    average = jax.tree.map(
+        lambda y, z: (y - 0.1 * z) / 0.9, state.params, state.opt_state.z
+    )
+    expected = task.problem.evaluate(average, (), task.validation)["held_out"]
+    np.testing.assert_allclose(found, [expected], rtol=1e-4)
+
+
 def test_a_schedule_is_replayed_in_pieces(module):
     """The scores of a population's history are those of its policy."""
     searches = module("_searches")

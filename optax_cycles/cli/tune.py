@@ -108,7 +108,7 @@ def _add_tuned(group: Any) -> None:
         metavar="M[,M...]",
         type=momenta,
         help="those that are tried; LOW:HIGH moves against the rate (default: "
-        "0.9,0.95,0.97,0.99,0.85:0.95)",
+        "0.7,0.8,0.9,0.95,0.99,0.85:0.95)",
     )
     add(
         "--weight-decays",

@@ -15,9 +15,9 @@ from optax_cycles.tuning.work import Work
 SHARES = {
     "batch size": 0.15,
     "learning rate": 0.2,
-    "momentum and decay": 0.4,
-    "schedule": 0.2,
-    "final": 0.2,
+    "momentum and decay": 0.45,
+    "schedule": 0.12,
+    "final": 0.23,
 }
 # 8 rates and 2 settings for a short time; 2 and 2 settings, 6 schedules, 2 finalists.
 FEWEST_SHORT, FEWEST_WHOLE = 10, 12

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,30 +15,27 @@ from optax_cycles.range_test import (
     diagnose,
     parallel_best,
 )
-from optax_cycles.search.distributions import choice, log_uniform
-from optax_cycles.search.sampling import sobol
 from optax_cycles.sweep.loop import SweepError
 from optax_cycles.sweep.result import SweepResult
 from optax_cycles.sweep.space import log_space
 from optax_cycles.tuning.budget import MOST_MEMBERS, population
 from optax_cycles.tuning.candidate import SCHEDULES, Candidate
+from optax_cycles.tuning.points import MOMENTUM, factors, figures, neighbours, net
+from optax_cycles.tuning.surface import CONSIDERED, Surface
 from optax_cycles.tuning.work import SIGNS, TIMING, Scored, Work
 
-MOMENTUM = 0.9
-# Around what the range test found, before they are tried in earnest.
-SPREAD = 6.0
-# Standard deviation of the logarithm of rates around the best; draws for each.
-NEAR, TRIES = 0.5, 10
+# The whole trainings of the steps so far, those of one sweep together.
+Sweeps = Sequence[Sequence[Scored]]
+
 FEWEST_RATES, MANY_RATES = 8, 24
 EVALUATIONS = 20
 # A share of the time that is long enough to go by; tries to get there, each four times
 # as long as that before.
 TIMED, PROBES = 0.02, 7
-
-
-def figures(value: float, digits: int = 3) -> float:
-    """A number of few figures, as one would write it."""
-    return float(f"{value:.{digits - 1}e}")
+# Of what is for momentum and decay: short trainings, and whole ones of their best. The
+# rest is for their neighbours, several times; so many are chosen from for one of them.
+SHORT, WHOLE = 0.22, 0.25
+ROUNDS, DRAWN = 2, 20
 
 
 def probe(work: Work) -> None:
@@ -150,8 +148,9 @@ def learning_rate(work: Work, updates: int, low: float, high: float) -> RangeSug
         found["rows"] = [work.row(one, short) for one in scored]
         of = {one.candidate: one.scores for one in scored}
         untrained = SIGNS[work.mode] * sweep.validation[work.metric][..., 0]
-        # Without a loss to begin with, every finite one is a gain.
-        untrained = np.where(np.isnan(untrained), np.inf, untrained)
+        # Without a loss to begin with, every finite one is a gain. What it is varies
+        # from seed to seed more than what training leaves of it.
+        untrained = np.median(np.where(np.isnan(untrained), np.inf, untrained))
         try:
             suggestion = parallel_best(
                 rates, [of[one] for one in candidates], untrained=untrained
@@ -175,122 +174,74 @@ def momentum_and_decay(
     rates: RangeSuggestion,
     momenta: Sequence[tuple[float, float] | None],
     decays: Sequence[float | None],
-) -> list[Scored]:
+) -> Sweeps:
     """Rate, momentum and decay together, because they regularise together.
 
     Points of a Sobol net over all three are trained with short 1cycle schedules, the
-    best of them with whole ones, and others around the best of those.
+    best of them with whole ones, and then those around the best that a surface through
+    their scores expects most of.
     """
     step = "momentum and decay"
     with work.learning(step) as found:
-        many, _ = population(updates / 2 / work.short, work.group, most=1)
-        each, _ = population(updates / 4 / work.steps, work.group, most=1)
-        points = _net(work, max(many, each), rates, momenta, decays)
+        trainings = updates / work.steps
+        many, _ = population(SHORT * updates / work.short, work.group, most=1)
+        each, _ = population(WHOLE * trainings, work.group, most=1)
+        left = (1 - SHORT - WHOLE) * trainings / ROUNDS
+        others, _ = population(left, work.group, most=1)
+        points = net(work.family, max(many, each), rates.best, momenta, decays)
         tried, _ = work.train(step, points, 1, length=work.short)
-        whole, _ = work.train(step, [one.candidate for one in tried[:each]], 1)
-        work.best = whole[0].candidate
-        around = _neighbours(whole, each, momenta, decays)
-        near, _ = work.train(step, around, 1)
-        ranked = sorted([*whole, *near], key=lambda one: one.score)
+        promising = Surface(work.family, [tried]).worth_trying(points, each)
+        sweeps = [work.train(step, promising, 1)[0]]
+        for _ in range(ROUNDS):
+            ranked = _ranked(work, sweeps)
+            work.best = ranked[0].candidate
+            best = [one.candidate for one in ranked]
+            drawn = neighbours(
+                best, max(others, min(DRAWN * others, CONSIDERED)), momenta, decays
+            )
+            chosen = Surface(work.family, sweeps).worth_trying(drawn, others)
+            sweeps.append(work.train(step, chosen, 1)[0])
+        ranked = _ranked(work, sweeps)
         work.best = ranked[0].candidate
+        whole = sorted(itertools.chain(*sweeps), key=lambda one: one.score)
         found["rows"] = [
-            *(work.row(one, work.steps) for one in ranked),
+            *(work.row(one, work.steps) for one in whole),
             *(work.row(one, work.short) for one in tried),
         ]
         found["learned"] = _learned(work, ranked, f"of {len(points)} settings")
-    return ranked
+    return sweeps
 
 
-def _net(
-    work: Work,
-    many: int,
-    rates: RangeSuggestion,
-    momenta: Sequence[tuple[float, float] | None],
-    decays: Sequence[float | None],
-) -> list[Candidate]:
-    """Points around the suggested rate; with more momentum at lower rates."""
-    net = sobol(
-        {
-            "factor": log_uniform(1 / SPREAD, SPREAD),
-            "momentum": choice(range(len(momenta))),
-            "decay": choice(range(len(decays))),
-        },
-        many,
-    ).members()
-    points = []
-    for factor, m, d in zip(net["factor"], net["momentum"], net["decay"], strict=True):
-        momentum, rate = momenta[int(m)], rates.best * factor
-        if momentum is not None and work.family.scales_with_momentum:
-            rate *= (1 - np.mean(momentum)) / (1 - MOMENTUM)
-        points.append(
-            Candidate("one_cycle", figures(float(rate)), momentum, decays[int(d)])
-        )
-    return points
+def _ranked(work: Work, sweeps: Sweeps) -> list[Scored]:
+    """All settings, each with all the scores that it has had, by the surface's mean."""
+    pooled = {one.candidate: one for one in _pooled(itertools.chain(*sweeps))}
+    order = Surface(work.family, sweeps).sorted(list(pooled))
+    return [pooled[candidate] for candidate in order]
 
 
-def _neighbours(
-    whole: Sequence[Scored],
-    many: int,
-    momenta: Sequence[tuple[float, float] | None],
-    decays: Sequence[float | None],
-) -> list[Candidate]:
-    """New points around the best: rates a little off, the next momentum and decay."""
-    rng = np.random.default_rng(0)
-    known = {one.candidate for one in whole}
-    best = [one.candidate for one in whole[: max(3, many // 8)]]
-    found: list[Candidate] = []
-    for draw in range(many * TRIES):
-        at, moved = best[draw % len(best)], int(rng.integers(-1, 2))
-        rate = figures(at.learning_rate * math.exp(rng.normal(0, NEAR)))
-        decay, momentum = at.weight_decay, at.momentum
-        if rng.random() < 0.5:
-            decay = _next(decays, decay, moved)
-        else:
-            momentum = _next(momenta, momentum, moved)
-        one = Candidate(at.schedule, rate, momentum, decay)
-        # Rates of three figures may run out.
-        if one not in known or draw >= many * (TRIES - 1):
-            known.add(one)
-            found.append(one)
-        if len(found) == many:
-            break
-    return found
-
-
-def _next(values: Sequence[Any], value: Any, move: int) -> Any:
-    place = min(max(list(values).index(value) + move, 0), len(values) - 1)
-    return values[place]
-
-
-def schedules(work: Work, updates: int, ranked: Sequence[Scored]) -> list[Scored]:
+def schedules(work: Work, updates: int, sweeps: Sweeps) -> Sweeps:
     """All schedules, each at several peaks, as one population."""
     step = "schedule"
     with work.learning(step) as found:
-        at = ranked[0].candidate
+        at = _ranked(work, sweeps)[0].candidate
         unit = work.group // math.gcd(work.group, len(SCHEDULES))
         peaks = updates / work.steps / len(SCHEDULES)
         most = MOST_MEMBERS // len(SCHEDULES) // unit
-        factors = _factors(unit * min(max(round(peaks / unit), 1), most))
+        multiples = factors(unit * min(max(round(peaks / unit), 1), most))
         points = [
             at._replace(schedule=name, learning_rate=figures(at.learning_rate * factor))
             for name in SCHEDULES
-            for factor in factors
+            for factor in multiples
         ]
         tried, _ = work.train(step, points, 1)
-        pool = _pooled([*ranked, *tried])
-        work.best = pool[0].candidate
+        sweeps = [*sweeps, tried]
+        work.best = _ranked(work, sweeps)[0].candidate
         found["rows"] = [work.row(one, work.steps) for one in tried]
         found["learned"] = _learned(work, tried, f"of {len(SCHEDULES)} schedules")
-    return pool
+    return sweeps
 
 
-def _factors(count: int) -> list[float]:
-    """Peaks to try, as multiples of the one that was best for 1cycle."""
-    usual = {1: [1.0], 2: [0.5, 1.0], 3: [0.3, 0.6, 1.0], 4: [0.2, 0.45, 1.0, 2.0]}
-    return usual.get(count) or np.geomspace(0.1, 3.0, count).tolist()
-
-
-def _pooled(scored: Sequence[Scored]) -> list[Scored]:
+def _pooled(scored: Iterable[Scored]) -> list[Scored]:
     """The candidates, each with all the scores that it has had, best first."""
     scores: dict[Candidate, list[np.ndarray]] = {}
     for one in scored:
@@ -299,12 +250,13 @@ def _pooled(scored: Sequence[Scored]) -> list[Scored]:
     return sorted(pooled, key=lambda one: one.score)
 
 
-def final(work: Work, updates: int, pool: Sequence[Scored]) -> None:
+def final(work: Work, updates: int, sweeps: Sweeps) -> None:
     """The best few again with fresh seeds, which decide; and their diagnosis."""
     step = "final"
     members, _ = population(updates / work.steps, work.group, most=1)
+    pool = [one.candidate for one in _pooled(itertools.chain(*sweeps))]
     count = _finalists(members, len(pool))
-    finalists = [one.candidate for one in pool[:count]]
+    finalists = Surface(work.family, sweeps).worth_trying(pool, count)
     with work.learning(step) as found:
         horizons = {work.steps * part // EVALUATIONS for part in range(EVALUATIONS + 1)}
         ranked, sweep = work.train(

@@ -30,6 +30,7 @@ from optax_cycles.tuning.arguments import (
 from optax_cycles.tuning.budget import Budget, OutOfTime, group_of
 from optax_cycles.tuning.candidate import columns, program
 from optax_cycles.tuning.family import Family, family_of
+from optax_cycles.tuning.points import figures
 from optax_cycles.tuning.recipe import Recipe
 from optax_cycles.tuning.shares import Shares
 from optax_cycles.tuning.work import SIGNS, TuneProgress, Work
@@ -84,7 +85,7 @@ def tune(
         equal numbers of examples, where `steps` counts updates of the first.
       rates: the least and the largest learning rate that are tried.
       momenta: constants, and pairs (low, high) that move against the rate; by default
-        0.9, 0.95, 0.97, 0.99 and (0.85, 0.95).
+        0.7, 0.8, 0.9, 0.95, 0.99 and (0.85, 0.95).
       weight_decays: by default 0, and one significant figure for each of four powers of
         ten.
       metric: the validation metric to compare.
@@ -199,4 +200,4 @@ def _usual_decays(work: Work, rates: RangeSuggestion) -> Sequence[float | None]:
     multiplier of the schedule; or times the learning rate where there is none.
     """
     times = 1.0 if work.family.has_multiplier else rates.best
-    return [0.0, *(parts.figures(f / (times * work.steps), 1) for f in FORGOTTEN)]
+    return [0.0, *(figures(f / (times * work.steps), 1) for f in FORGOTTEN)]
