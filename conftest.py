@@ -1,5 +1,7 @@
 """Strict JAX for every test: two CPU devices, no rank promotion."""
 
+import tempfile
+
 import jax
 from hypothesis import settings
 
@@ -15,3 +17,15 @@ settings.load_profile("repeatable")
 
 # Helpers that import peers, which not everybody has installed.
 collect_ignore_glob = ["tests/peers/cases_*.py", "tests/peers/record.py"]
+
+
+def pytest_configure(config):
+    """Have each worker read what it has compiled before, in whichever test, again.
+
+    Compiles are counted before it is looked up. The folder is each worker's own,
+    because another would read files that JAX has not written to the end.
+    """
+    programs = tempfile.TemporaryDirectory(prefix="programs-")
+    config.add_cleanup(programs.cleanup)
+    jax.config.update("jax_compilation_cache_dir", programs.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
