@@ -11,7 +11,7 @@ from optax_cycles.sweep.loop import check_options as check_options_of_run
 from optax_cycles.sweep.streams import is_stream
 from optax_cycles.tuning.family import Family
 
-MOMENTA = (0.7, 0.8, 0.9, 0.95, 0.99, (0.85, 0.95))
+MOMENTA = (0.7, 0.8, 0.9, 0.95, 0.97, 0.99, (0.85, 0.95))
 BATCH_SIZE = 32
 
 

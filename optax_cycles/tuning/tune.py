@@ -85,7 +85,7 @@ def tune(
         equal numbers of examples, where `steps` counts updates of the first.
       rates: the least and the largest learning rate that are tried.
       momenta: constants, and pairs (low, high) that move against the rate; by default
-        0.7, 0.8, 0.9, 0.95, 0.99 and (0.85, 0.95).
+        0.7, 0.8, 0.9, 0.95, 0.97, 0.99 and (0.85, 0.95).
       weight_decays: by default 0, and one significant figure for each of four powers of
         ten.
       metric: the validation metric to compare.
