@@ -78,7 +78,7 @@ def check_ends(function: str, rates: Any) -> tuple[float, float]:
 def check_momenta(
     function: str, family: Family, momenta: Any
 ) -> list[tuple[float, float] | None]:
-    """Pairs (low, high); None alone for an optimizer without a momentum."""
+    """Pairs (low, high), the least mean first; None alone without a momentum."""
     if family.momentum_name is None:
         if momenta is not None:
             expected = "None, as the optimizer takes neither momentum nor b1"
@@ -86,7 +86,7 @@ def check_momenta(
         return [None]
     momenta = MOMENTA if momenta is None else momenta
     _checks.sequence(function, "momenta", momenta)
-    pairs: list[tuple[float, float] | None] = []
+    pairs: list[tuple[float, float]] = []
     for one in momenta:
         low, high = (
             one if isinstance(one, tuple | list) and len(one) == 2 else (one, one)
@@ -98,7 +98,8 @@ def check_momenta(
         pairs.append((float(low), float(high)))
     if not pairs or len(set(pairs)) < len(pairs):
         _checks.fail(function, "momenta", "different values, one or more", momenta)
-    return pairs
+    # Neighbours are neighbours.
+    return [*sorted(pairs, key=lambda pair: (sum(pair), pair))]
 
 
 def check_decays(
