@@ -8,12 +8,13 @@ they find is trained anew for as long, with seeds that no search has seen, and s
 the median loss on the other half. The fresh seeds of a search are its own and shared by
 all methods, so that methods are compared in pairs and searches are independent.
 
-What came of each task is kept in a folder (`--cases`): a run that was stopped goes on
-from there.
+What came of each task is kept in a folder (`--cases`): a run of the same code that was
+stopped goes on from there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import statistics
@@ -105,11 +106,20 @@ def _written(found: Found) -> list[Any]:
     return [schedule, *(float(f"{number:.3g}") for number in numbers)]
 
 
+def _code() -> str:
+    """What changes with the code that is measured."""
+    here = Path(__file__).parent
+    files = [*here.glob("*.py"), *Path(oc.__file__).parent.rglob("*.py")]
+    code = b"".join(file.read_bytes() for file in sorted(files))
+    return hashlib.sha256(code).hexdigest()
+
+
 def case(name: str, size: Size, folder: Path) -> dict[str, Any]:
     """All methods on one task, or what is known of them already."""
     file = folder / f"{name}.json"
-    asked = json.loads(json.dumps(size._replace(tasks=(name,))._asdict()))
-    if file.exists() and (known := json.loads(file.read_text()))["size"] == asked:
+    asked = size._replace(tasks=(name,))._asdict() | {"code": _code()}
+    asked = json.loads(json.dumps(asked))
+    if file.exists() and (known := json.loads(file.read_text()))["asked"] == asked:
         return dict(known["case"])
     start, task = time.perf_counter(), task_of(name)
     worst, fresh = untrained(task), fresh_of(size)
@@ -126,7 +136,7 @@ def case(name: str, size: Size, folder: Path) -> dict[str, Any]:
     made["methods"] = methods
     folder.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(f".{os.getpid()}")
-    part.write_text(json.dumps({"size": asked, "case": made}))
+    part.write_text(json.dumps({"asked": asked, "case": made}))
     part.replace(file)
     return made
 
