@@ -19,6 +19,7 @@ from optax_cycles.search.rungs import Rung, apart, brackets, ladder, survivors
 from optax_cycles.search.sampling import random
 from optax_cycles.sweep.judge import Standing, Verdict
 from optax_cycles.sweep.members import Status
+from optax_cycles.sweep.result import mode_of
 from optax_cycles.sweep.space import Space, as_space
 from optax_cycles.sweep.trainable import Trainable
 
@@ -83,7 +84,7 @@ def successive_halving(
     eta: float = 3,
     first: int | None = None,
     metric: str = "loss",
-    mode: str = "min",
+    mode: str | None = None,
     horizons: Sequence[int] | None = None,
     **options: Any,
 ) -> SearchResult:
@@ -106,7 +107,7 @@ def successive_halving(
       first: updates of the first rung; by default as few as let one point reach the
         end, but 10 at least.
       metric: the validation metric to compare.
-      mode: whether its `"min"` or its `"max"` is best.
+      mode: whether its `"min"` or its `"max"` is best; needed but for `"loss"`.
       horizons: further numbers of updates after which to evaluate.
       **options: further arguments of `oc.sweep.run` (`batch_size`, `checkpoint`,
         `placement`, `mesh`, `progress`, ...).
@@ -137,6 +138,7 @@ def successive_halving(
       ({'learning_rate': 1.0}, [10, 10, 10, 10, 10, 10, 30, 30, 90])
     """
     name = "successive_halving"
+    mode = mode_of(name, metric, mode)
     space = as_space(name, space)
     points = points_of(space)
     count = int(points.max()) + 1
@@ -173,7 +175,7 @@ def hyperband(
     eta: float = 3,
     first: int | None = None,
     metric: str = "loss",
-    mode: str = "min",
+    mode: str | None = None,
     seed: int = 0,
     horizons: Sequence[int] | None = None,
     **options: Any,
@@ -195,7 +197,7 @@ def hyperband(
       first: the least updates that any point gets, one unit of Hyperband's resource R
         = `steps / first`; by default a 27th of `steps`, but 10 at least.
       metric: the validation metric to compare.
-      mode: whether its `"min"` or its `"max"` is best.
+      mode: whether its `"min"` or its `"max"` is best; needed but for `"loss"`.
       seed: of the points that are drawn.
       horizons: further numbers of updates after which to evaluate.
       **options: as for `successive_halving`.
@@ -213,6 +215,7 @@ def hyperband(
     optimization" (2018), algorithm 1.
     """
     name = "hyperband"
+    mode = mode_of(name, metric, mode)
     check_distributions(name, space)
     _checks.integer(name, "steps", steps, minimum=1)
     _checks.real(name, "eta", eta, above=1)

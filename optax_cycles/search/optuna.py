@@ -28,7 +28,7 @@ from optax_cycles.sweep.interrupts import held_back
 from optax_cycles.sweep.judge import Standing, Verdict
 from optax_cycles.sweep.loop import Interrupted, SweepError
 from optax_cycles.sweep.members import Status
-from optax_cycles.sweep.result import SweepResult
+from optax_cycles.sweep.result import SweepResult, mode_of
 from optax_cycles.sweep.trainable import Trainable
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def optuna(
     batch: int = 16,
     study: library.Study | None = None,
     metric: str = "loss",
-    mode: str = "min",
+    mode: str | None = None,
     horizons: Sequence[int] | None = None,
     **options: Any,
 ) -> SearchResult:
@@ -111,7 +111,8 @@ def optuna(
         (`optuna.create_study(storage="sqlite:///study.db", load_if_exists=True, ...)`);
         by default a new one in memory, with a seeded TPE sampler that prunes nothing.
       metric: the validation metric to compare.
-      mode: whether its `"min"` or its `"max"` is best: the study's direction.
+      mode: whether its `"min"` or its `"max"` is best: the study's direction; needed
+        but for `"loss"`.
       horizons: numbers of updates after which to report; by default only the last.
       **options: further arguments of `oc.sweep.run`; no `checkpoint`, which the storage
         is.
@@ -132,7 +133,7 @@ def optuna(
     known = check_distributions(name, space)
     _checks.integer(name, "trials", trials, minimum=1)
     _checks.integer(name, "batch", batch, minimum=1)
-    _checks.choice(name, "mode", mode, SIGNS)
+    mode = mode_of(name, metric, mode)
     if "checkpoint" in options:
         raise TypeError(
             f"{name}: checkpoint can't be given, the study's storage is one"

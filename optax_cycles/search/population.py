@@ -16,6 +16,7 @@ from optax_cycles.search.exploit import FACTORS, explored, replaced, truncation
 from optax_cycles.search.result import SearchResult
 from optax_cycles.search.sampling import random
 from optax_cycles.sweep.judge import Standing, Verdict
+from optax_cycles.sweep.result import mode_of
 from optax_cycles.sweep.trainable import Trainable
 
 FEWEST = 4
@@ -90,7 +91,7 @@ def population(
     factors: tuple[float, float] = FACTORS,
     resample: float = 0.25,
     metric: str = "loss",
-    mode: str = "min",
+    mode: str | None = None,
     seed: int = 0,
     horizons: Sequence[int] | None = None,
     **options: Any,
@@ -120,7 +121,7 @@ def population(
       factors: what copied values are multiplied with, two positive numbers.
       resample: the probability of drawing a value anew, in [0, 1].
       metric: the validation metric to compare.
-      mode: whether its `"min"` or its `"max"` is best.
+      mode: whether its `"min"` or its `"max"` is best; needed but for `"loss"`.
       seed: of all draws: where members begin, whom they copy, what changes.
       horizons: further numbers of updates after which to evaluate.
       **options: further arguments of `oc.sweep.run` (`batch_size`, `checkpoint`,
@@ -138,6 +139,7 @@ def population(
     section 4.1, with truncation selection.
     """
     name = "population"
+    mode = mode_of(name, metric, mode)
     check_distributions(name, space)
     _checks.integer(name, "steps", steps, minimum=2)
     _checks.integer(name, "members", members, minimum=FEWEST)

@@ -18,6 +18,7 @@ from optax_cycles.search.result import ROW, SearchResult
 from optax_cycles.search.static_result import StaticResult
 from optax_cycles.sweep.checkpoint import RefusedError
 from optax_cycles.sweep.loop import Interrupted, SweepError
+from optax_cycles.sweep.result import mode_of
 from optax_cycles.sweep.space import Space, as_space
 from optax_cycles.sweep.trainable import Trainable
 from optax_cycles.sweep.training import Progress
@@ -38,7 +39,7 @@ def over_static(
     validation: Batch,
     method: Callable[..., SearchResult] | None = None,
     metric: str = "loss",
-    mode: str = "min",
+    mode: str | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[Progress], None] | None = None,
     **options: Any,
@@ -64,7 +65,7 @@ def over_static(
         what is called like them; by default all points of a `Space` are trained to the
         end.
       metric: the validation metric to compare.
-      mode: whether its `"min"` or its `"max"` is best.
+      mode: whether its `"min"` or its `"max"` is best; needed but for `"loss"`.
       checkpoint: a folder in which each combination has its own checkpoint, as for
         `oc.sweep.run`.
       progress: as for `oc.sweep.run`; until the last combination runs, the total is
@@ -97,6 +98,7 @@ def over_static(
       {'optimizer': 'sgd', 'learning_rate': 1.0}
     """
     name = "over_static"
+    mode = mode_of(name, metric, mode)
     points = _points(name, static)
     _checks.function_of(name, "make", make)
     _check_options(name, points, method, options)

@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
     return {"optax_cycles": __version__, **others, "python": python}
 
 
-def _mode(function: str, metric: str, mode: str | None) -> str:
+def mode_of(function: str, metric: str, mode: str | None) -> str:
     """Whether a metric is minimised or maximised, which only a loss tells by name."""
     if mode is None:
         if metric != "loss":
@@ -127,7 +127,7 @@ class SweepResult:
             missing.
         """
         values = self._evaluated("score", metric)
-        worst = np.inf if _mode("score", metric, mode) == "min" else -np.inf
+        worst = np.inf if mode_of("score", metric, mode) == "min" else -np.inf
         known = self.horizons.tolist()
         if horizon is not None and horizon not in known:
             _checks.fail("score", "horizon", f"one of {known}", horizon)
@@ -222,7 +222,7 @@ class SweepResult:
     def _best(self, function: str, metric: str, mode: str | None) -> int:
         """The place of the best member in the flattened axes."""
         values = self._evaluated(function, metric)[..., -1].reshape(-1)
-        mode = _mode(function, metric, mode)
+        mode = mode_of(function, metric, mode)
         values = np.where(np.isfinite(values), values, np.nan)
         if np.all(np.isnan(values)):
             raise ValueError(f"{function}: no member has a finite {metric}")

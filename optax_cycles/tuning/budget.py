@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 import time
 from pathlib import Path
@@ -13,12 +15,13 @@ from optax_cycles import _checks
 _UNITS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}
 # Seconds are kept back for compiling and for what lies between the sweeps.
 _KEPT = 0.95
-# Past this share of the time a sweep is stopped: the machine was faster before.
-_LATEST = 1.05
+# A sweep is stopped where it takes so many times as long as was planned, and at so
+# many times the whole time: the machine was faster before.
+_SLACK, _LATEST = 1.3, 1.05
 _TICK = 1.0
 # Numbers that many numbers of seeds divide.
 MOST_MEMBERS = 4032
-_GROUPS = (2, 4, 6, 12, 24, 48)
+GROUPS = (2, 4, 6, 12, 24, 48)
 
 
 class OutOfTime(Exception):  # noqa: N818
@@ -51,9 +54,11 @@ class Budget:
         )
         if self._seconds is None:
             _checks.integer(function, "budget", asked, minimum=1)
+            self.asked = int(asked)
         self._rate: float | None = None
         self._file: Path | None = None
         self._ticked = 0.0
+        self._planned, self._end, self._until = 0, math.inf, math.inf
 
     def keep(self, file: Path) -> None:
         """Let the clock of a time go on from what `file` says, and keep it there."""
@@ -61,18 +66,41 @@ class Budget:
         if file.exists():
             self._began -= float(file.read_text(encoding="utf-8"))
 
-    def tick(self) -> None:
-        """Keep the time, no more than once a second.
+    def begin(self, updates: int, share: float) -> None:
+        """Begin a step: its updates, and its share of what is left."""
+        self._planned = updates
+        if self._seconds is not None:
+            left = max(_KEPT * self._seconds - self.seconds, 0.0)
+            self._end = self.seconds + _SLACK * share * left
 
-        Raises:
-          OutOfTime: if there is none left.
-        """
+    def plan(self, updates: int) -> None:
+        """Give the next sweep of a step its part of the time that the step has left."""
+        if self._seconds is not None:
+            part = min(updates / max(self._planned, 1), 1.0)
+            self._until = self.seconds + part * (self._end - self.seconds)
+            self._planned -= updates
+
+    def tick(self) -> None:
+        """Keep the time, no more than once a second."""
         now = self.seconds
         if self._file is not None and now > self._ticked + _TICK:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.write_text(f"{now:.3f}", encoding="utf-8")
+            write_whole(self._file, f"{now:.3f}")
             self._ticked = now
-        if self._seconds is not None and now > _LATEST * self._seconds:
+
+    def check(self, *, enough: bool) -> None:
+        """Stop a sweep whose time is over.
+
+        Args:
+          enough: whether what is trained will do if there is no time for more.
+
+        Raises:
+          OutOfTime: if there is none left, or that of the present sweep is over and
+            what it has is enough.
+        """
+        now = self.seconds
+        if self._seconds is None:
+            return
+        if now > _LATEST * self._seconds or (enough and now > self._until):
             raise OutOfTime
 
     @property
@@ -110,6 +138,14 @@ class Budget:
         return max(int((self.total - self.spent) / self.weight), 0)
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Write a file so that a kill leaves the old one or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, file)
+
+
 def _seconds(function: str, text: str) -> float:
     found = re.fullmatch(r"\s*([0-9.]+)\s*([a-z]+)\s*", text)
     expected = 'a number of updates, or a time such as "90s", "5min" or "1h"'
@@ -129,8 +165,8 @@ def group_of(trainings: int) -> int:
 
     All populations are multiples of it, so that one compiled program trains them all.
     """
-    fitting = [group for group in _GROUPS if group * 8 <= trainings]
-    return max(fitting, default=_GROUPS[0])
+    fitting = [group for group in GROUPS if group * 8 <= trainings]
+    return max(fitting, default=GROUPS[0])
 
 
 def population(

@@ -14,7 +14,7 @@ from optax_cycles import _checks
 from optax_cycles._typing import Hparams, Scalar, Schedule, Step
 from optax_cycles.hyperparams import inject
 from optax_cycles.policies import cyclical_policy, one_cycle_policy
-from optax_cycles.schedules import warm_restarts, warmup_stable_decay
+from optax_cycles.schedules import shift, warm_restarts, warmup_stable_decay
 from optax_cycles.sweep.space import Axis
 from optax_cycles.tuning.family import DECAY, RATE, Family
 
@@ -95,11 +95,11 @@ def policy_of(
         return one_cycle_policy(length, peak, momentum=momentum, **names)
     if schedule == "cyclical":
         # Each cycle half as high as the one before: triangular2.
-        step_size = share_of(length, 1 / (2 * CYCLES))
-        policy = cyclical_policy(
-            peak / BASE, peak, step_size, mode="triangular2", momentum=momentum, **names
+        size, skipped = parts_of(length, 2 * CYCLES)
+        cycles = cyclical_policy(
+            peak / BASE, peak, size, mode="triangular2", momentum=momentum, **names
         )
-        return policy
+        return {name: shift(one, -skipped) for name, one in cycles.items()}
     policy = {family.scheduled: _rate(schedule, length, peak)}
     if momentum is not None:
         policy[str(family.momentum_name)] = _constant(momentum[1])
@@ -111,7 +111,8 @@ def _rate(schedule: str, length: Any, peak: Scalar) -> Schedule:
         return warm_restarts(length, peak)
     if schedule == "warm_restarts":
         # Periods of 1, 2 and 4 parts.
-        return warm_restarts(share_of(length, 1 / PERIODS), peak, period_mult=2)
+        first, skipped = parts_of(length, PERIODS)
+        return shift(warm_restarts(first, peak, period_mult=2), -skipped)
     if schedule == "warmup_stable_decay":
         warmup, decay = share_of(length, WARMUP), share_of(length, DECAYING)
         return warmup_stable_decay(peak, warmup, length - warmup - decay, decay)
@@ -127,6 +128,15 @@ def share_of(length: Any, share: float) -> Any:
     if _checks.is_traced(length):
         return jnp.maximum(jnp.ceil(length * share - 1e-3), 1)
     return max(int(np.ceil(length * share - 1e-3)), 1)
+
+
+def parts_of(length: Any, count: int) -> tuple[Any, Any]:
+    """The updates of each of `count` equal parts, and how many there are too many.
+
+    Those are skipped at the start, so that the last part ends with the training.
+    """
+    each = share_of(length, 1 / count)
+    return each, count * each - length
 
 
 def optimizer_of(

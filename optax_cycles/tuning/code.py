@@ -10,6 +10,7 @@ from optax_cycles.tuning.candidate import (
     DECAYING,
     PERIODS,
     WARMUP,
+    parts_of,
     share_of,
 )
 from optax_cycles.tuning.family import DECAY, RATE
@@ -61,9 +62,15 @@ def _policy(recipe: Recipe) -> list[str]:
         given = [f"{steps}", f"{peak!r}"]
         return _call("policy = oc.one_cycle_policy", given + against)
     if recipe.schedule == "cyclical":
-        size = share_of(steps, 1 / (2 * CYCLES))
+        size, skipped = parts_of(steps, 2 * CYCLES)
         given = [f"{peak / BASE!r}", f"{peak!r}", f"{size}", 'mode="triangular2"']
-        return _call("policy = oc.cyclical_policy", given + against)
+        lines = _call("policy = oc.cyclical_policy", given + against)
+        if skipped:
+            each = f"oc.shift(schedule, -{skipped})"
+            lines.append(
+                f"policy = {{name: {each} for name, schedule in policy.items()}}"
+            )
+        return lines
     values = {family.scheduled: _rate(recipe, peak)}
     if recipe.momentum is not None:
         values[str(family.momentum_name)] = repr(recipe.momentum)
@@ -79,8 +86,9 @@ def _rate(recipe: Recipe, peak: float) -> str:
     if recipe.schedule == "cosine":
         return f"oc.warm_restarts({steps}, {peak!r})"
     if recipe.schedule == "warm_restarts":
-        first = share_of(steps, 1 / PERIODS)
-        return f"oc.warm_restarts({first}, {peak!r}, period_mult=2)"
+        first, skipped = parts_of(steps, PERIODS)
+        restarts = f"oc.warm_restarts({first}, {peak!r}, period_mult=2)"
+        return f"oc.shift({restarts}, -{skipped})" if skipped else restarts
     if recipe.schedule == "warmup_stable_decay":
         warmup, decay = share_of(steps, WARMUP), share_of(steps, DECAYING)
         stable = steps - warmup - decay

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import jax
 
 from optax_cycles import _checks
 from optax_cycles.tuning import steps as parts
-from optax_cycles.tuning.budget import group_of
+from optax_cycles.tuning.budget import GROUPS, group_of, write_whole
+from optax_cycles.tuning.candidate import SCHEDULES
 from optax_cycles.tuning.work import Work
 
 SHARES = {
@@ -19,8 +21,6 @@ SHARES = {
     "schedule": 0.12,
     "final": 0.23,
 }
-# 8 rates and 2 settings for a short time; 2 and 2 settings, 6 schedules, 2 finalists.
-FEWEST_SHORT, FEWEST_WHOLE = 10, 12
 FILE, CLOCK = "shares.json", "seconds.txt"
 
 
@@ -30,7 +30,7 @@ class Shares:
     What a time pays for is not the same twice, so it is kept beside the checkpoints.
     """
 
-    def __init__(self, work: Work, *, with_batch_size: bool) -> None:
+    def __init__(self, work: Work, *, batch_sizes: int) -> None:
         """Check that what there is pays for the fewest trainings of each step.
 
         Raises:
@@ -38,7 +38,8 @@ class Shares:
         """
         self.work = work
         self.shares = dict(SHARES)
-        if not with_batch_size:
+        self.sizes = batch_sizes if batch_sizes > 1 else 0
+        if not self.sizes:
             del self.shares["batch size"]
         self.file: Path | None = None
         self.known: dict[str, int] = {}
@@ -46,7 +47,7 @@ class Shares:
             self._time()
         else:
             self._check()
-            work.group = group_of(work.budget.left // work.steps)
+            work.group = self._group()
 
     def of(self, step: str) -> int:
         """Updates for the next step."""
@@ -55,8 +56,8 @@ class Shares:
         if step not in self.known:
             self.known[step] = int(share * self.work.budget.left)
             if self.file is not None:
-                self.file.parent.mkdir(parents=True, exist_ok=True)
-                self.file.write_text(json.dumps(self.known), encoding="utf-8")
+                write_whole(self.file, json.dumps(self.known))
+        self.work.budget.begin(self.known[step], share)
         return self.known[step]
 
     def _time(self) -> None:
@@ -73,9 +74,31 @@ class Shares:
         if not self.known:
             self._check()
 
+    def _group(self) -> int:
+        """The most members at a time that each step can pay for."""
+        work = self.work
+        left = work.budget.left - parts.FEWEST_RATES * self.sizes * work.short
+        fitting = [
+            group
+            for group in GROUPS
+            if group <= group_of(left // work.steps)
+            and self._cost(group) <= work.budget.left
+        ]
+        return max(fitting, default=GROUPS[0])
+
+    def _cost(self, group: int) -> int:
+        """Updates that the steps make at the least."""
+        work = self.work
+        rates = max(parts.FEWEST_RATES, group)
+        schedules = math.lcm(group, len(SCHEDULES))
+        short = rates * (self.sizes + 1) + group
+        # Whole ones of momentum and decay, the schedules, the final.
+        whole = group * (1 + parts.ROUNDS) + schedules + group
+        return short * work.short + whole * work.steps
+
     def _check(self) -> None:
         work, left = self.work, self.work.budget.left
-        needed = FEWEST_SHORT * work.short + FEWEST_WHOLE * work.steps
+        needed = self._cost(GROUPS[0])
         if left < needed:
             asked = str(work.budget.asked)
             if work.budget.in_seconds:

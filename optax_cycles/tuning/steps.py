@@ -74,9 +74,12 @@ def batch_size(
         for size in sizes:
             work.batch_size(size, first, whole)
             length = max(round(each * first / size), 1)
-            candidates = [constant(work, rate) for rate in log_space(low, high, points)]
+            spaced = log_space(low, high, points).tolist()
+            candidates = [constant(work, rate) for rate in _shuffled(spaced)]
             try:
-                ranked, _ = work.train(step, candidates, 1, length=length)
+                ranked, _ = work.train(
+                    step, candidates, 1, length=length, fewest=FEWEST_RATES
+                )
             except SweepError as error:
                 if not isinstance(error.__cause__, MemoryError):
                     raise
@@ -141,24 +144,29 @@ def learning_rate(work: Work, updates: int, low: float, high: float) -> RangeSug
         )
         # Many rates in a narrow range may be the same in three figures.
         rates = list(dict.fromkeys(map(figures, log_space(low, high, points))))
-        candidates = [constant(work, rate) for rate in rates]
+        # In no order: where there is no time for all, what there is covers the range.
+        candidates = [constant(work, float(r)) for r in _shuffled(rates)]
         scored, sweep = work.train(
-            step, candidates, seeds, length=short, horizons=[0, short]
+            step,
+            candidates,
+            seeds,
+            length=short,
+            horizons=[0, short],
+            fewest=FEWEST_RATES,
         )
         found["rows"] = [work.row(one, short) for one in scored]
-        of = {one.candidate: one.scores for one in scored}
+        known = sorted(scored, key=lambda one: one.candidate.learning_rate)
+        rates = [one.candidate.learning_rate for one in known]
         untrained = SIGNS[work.mode] * sweep.validation[work.metric][..., 0]
         # Without a loss to begin with, every finite one is a gain. What it is varies
         # from seed to seed more than what training leaves of it.
         untrained = np.median(np.where(np.isnan(untrained), np.inf, untrained))
         try:
             suggestion = parallel_best(
-                rates, [of[one] for one in candidates], untrained=untrained
+                rates, [one.scores for one in known], untrained=untrained
             )
         except NoSuggestionError as refusal:
-            refusal.add_note(f"tune: {len(rates)} rates from {low:g} to {high:g}")
-            refusal.rows = found["rows"]
-            raise
+            raise _refused(work, refusal, known, (low, high)) from None
         many = "1 seed" if seeds == 1 else f"{seeds} seeds"
         found["learned"] = (
             f"constant rates train best at {suggestion.best:.3g} and are as good up to "
@@ -166,6 +174,32 @@ def learning_rate(work: Work, updates: int, low: float, high: float) -> RangeSug
         )
     work.best = constant(work, suggestion.best)
     return suggestion
+
+
+def _shuffled(rates: Sequence[float]) -> list[float]:
+    """Rates in an order that is always the same."""
+    return [rates[i] for i in np.random.default_rng(0).permutation(len(rates))]
+
+
+def _refused(
+    work: Work,
+    refusal: NoSuggestionError,
+    known: Sequence[Scored],
+    ends: tuple[float, float],
+) -> NoSuggestionError:
+    """A refusal in the words of `tune`, with all that was tried."""
+    tried = f"of {len(known)} learning rates from {ends[0]:g} to {ends[1]:g}"
+    if not any(np.isfinite(one.scores).any() for one in known):
+        why = (
+            f"the {work.metric} is finite at none: look at the data and the loss, or "
+            "lower the first of rates="
+        )
+    else:
+        why = f"{str(refusal).split(': ', 1)[-1]} (rates=)"
+    said = NoSuggestionError(f"tune: {tried} none can be suggested: {why}")
+    scored = sorted(known, key=lambda one: one.score)
+    said.rows = [work.row(one, work.short) for one in scored]
+    return said
 
 
 def momentum_and_decay(
@@ -189,34 +223,46 @@ def momentum_and_decay(
         left = (1 - SHORT - WHOLE) * trainings / ROUNDS
         others, _ = population(left, work.group, most=1)
         points = net(work.family, max(many, each), rates.best, momenta, decays)
-        tried, _ = work.train(step, points, 1, length=work.short)
-        promising = Surface(work.family, [tried]).worth_trying(points, each)
-        sweeps = [work.train(step, promising, 1)[0]]
+        tried, _ = work.train(step, points, 1, length=work.short, fewest=2)
+        surface = Surface(work.family, [tried])
+        promising = surface.worth_trying([one.candidate for one in tried], each)
+        sweeps = [work.train(step, promising, 1, fewest=2)[0]]
+        best = _surveyed(work, found, sweeps, tried)
         for _ in range(ROUNDS):
-            ranked = _ranked(work, sweeps)
-            work.best = ranked[0].candidate
-            best = [one.candidate for one in ranked]
             drawn = neighbours(
                 best, max(others, min(DRAWN * others, CONSIDERED)), momenta, decays
             )
             chosen = Surface(work.family, sweeps).worth_trying(drawn, others)
             sweeps.append(work.train(step, chosen, 1)[0])
-        ranked = _ranked(work, sweeps)
-        work.best = ranked[0].candidate
-        whole = sorted(itertools.chain(*sweeps), key=lambda one: one.score)
-        found["rows"] = [
-            *(work.row(one, work.steps) for one in whole),
-            *(work.row(one, work.short) for one in tried),
-        ]
-        found["learned"] = _learned(work, ranked, f"of {len(points)} settings")
+            best = _surveyed(work, found, sweeps, tried)
     return sweeps
 
 
+def _surveyed(
+    work: Work, found: dict[str, Any], sweeps: Sweeps, tried: Sequence[Scored]
+) -> list[Candidate]:
+    """Put what is known by now into the evidence; the settings, the best first."""
+    ranked = _ranked(work, sweeps)
+    work.best = ranked[0].candidate
+    whole = sorted(itertools.chain(*sweeps), key=lambda one: one.score)
+    found["rows"] = [
+        *(work.row(one, work.steps) for one in whole),
+        *(work.row(one, work.short) for one in tried),
+    ]
+    found["learned"] = (
+        f"of {len(tried)} settings for a short and {len(whole)} for the whole length "
+        f"{_written(work, whole[0])} came out best; a surface through all scores "
+        f"expects most of {_written(work, ranked[0])}"
+    )
+    return [one.candidate for one in ranked]
+
+
 def _ranked(work: Work, sweeps: Sweeps) -> list[Scored]:
-    """All settings, each with all the scores that it has had, by the surface's mean."""
+    """All settings, each with all its scores, by the surface's mean; failures last."""
     pooled = {one.candidate: one for one in _pooled(itertools.chain(*sweeps))}
     order = Surface(work.family, sweeps).sorted(list(pooled))
-    return [pooled[candidate] for candidate in order]
+    ranked = [pooled[candidate] for candidate in order]
+    return sorted(ranked, key=lambda one: not np.isfinite(one.score))
 
 
 def schedules(work: Work, updates: int, sweeps: Sweeps) -> Sweeps:
@@ -230,10 +276,10 @@ def schedules(work: Work, updates: int, sweeps: Sweeps) -> Sweeps:
         multiples = factors(unit * min(max(round(peaks / unit), 1), most))
         points = [
             at._replace(schedule=name, learning_rate=figures(at.learning_rate * factor))
-            for name in SCHEDULES
             for factor in multiples
+            for name in SCHEDULES
         ]
-        tried, _ = work.train(step, points, 1)
+        tried, _ = work.train(step, points, 1, fewest=len(SCHEDULES))
         sweeps = [*sweeps, tried]
         work.best = _ranked(work, sweeps)[0].candidate
         found["rows"] = [work.row(one, work.steps) for one in tried]
@@ -254,7 +300,9 @@ def final(work: Work, updates: int, sweeps: Sweeps) -> None:
     """The best few again with fresh seeds, which decide; and their diagnosis."""
     step = "final"
     members, _ = population(updates / work.steps, work.group, most=1)
-    pool = [one.candidate for one in _pooled(itertools.chain(*sweeps))]
+    ranked = _ranked(work, sweeps)
+    alive = [one for one in ranked if np.isfinite(one.score)]
+    pool = [one.candidate for one in alive or ranked]
     count = _finalists(members, len(pool))
     finalists = Surface(work.family, sweeps).worth_trying(pool, count)
     with work.learning(step) as found:
@@ -264,7 +312,6 @@ def final(work: Work, updates: int, sweeps: Sweeps) -> None:
             finalists,
             members // count,
             horizons=sorted(horizons),
-            cut_short=True,
         )
         best = ranked[0]
         work.best = best.candidate
@@ -280,21 +327,26 @@ def final(work: Work, updates: int, sweeps: Sweeps) -> None:
 
 
 def _finalists(members: int, known: int) -> int:
-    """How many of the best share out the last trainings: those that get 5 seeds, to 6.
+    """How many of the best share out the last trainings: 2 to 6, for 5 seeds each.
 
-    Their number divides that of the trainings.
+    Their number divides that of the trainings; few trainings leave fewer seeds.
     """
-    counts = [n for n in range(1, min(6, known, members) + 1) if members % n == 0]
+    most = min(6, known, members)
+    counts = [n for n in range(2, most + 1) if members % n == 0]
     enough = [count for count in counts if members // count >= 5]
-    return max(enough, default=min([n for n in counts if n > 1], default=1))
+    return max(enough, default=min(counts, default=1))
 
 
 def _learned(work: Work, ranked: Sequence[Scored], among: str) -> str:
-    best = ranked[0]
-    said = ", ".join(f"{n} {v}" for n, v in best.candidate.described().items())
-    score = work.told(best.score)
-    shown = "no finite" if score is None else f"{score:.4g}"
-    return f"the best {among}: {said}; {work.metric} {shown}"
+    return f"the best {among}: {_written(work, ranked[0])}"
+
+
+def _written(work: Work, one: Scored) -> str:
+    """A setting and its score."""
+    said = ", ".join(f"{n} {v}" for n, v in one.candidate.described().items())
+    score = work.told(one.score)
+    shown = "no finite one" if score is None else f"{score:.4g}"
+    return f"{said} ({work.metric} {shown})"
 
 
 def _diagnosis(work: Work, sweep: SweepResult, place: int) -> dict[str, Any] | None:

@@ -51,12 +51,7 @@ class Surface:
         decays = [one.weight_decay for one in self.settings if one.weight_decay]
         self._least = min(decays, default=1.0) / 10
         scores = np.array([one.score for _, one in known])
-        # Only the better half tells how to be better; failures are no numbers at all.
-        finite = scores[np.isfinite(scores)]
-        middle = np.median(finite) if len(finite) else 0.0
-        scores = np.where(scores < middle, scores, middle)
-        spread = scores.std() or 1.0
-        self.scores = (scores - scores.mean()) / spread
+        self.scores = standardised(scores)
         group = np.array([place for place, _ in known])
         self._together = OF_A_SWEEP * (group[:, None] == group)
         self._seeds = np.array([len(one.scores) for _, one in known])
@@ -145,6 +140,25 @@ class Surface:
             decay = max(one.weight_decay or 0.0, self._least)
             rows.append((math.log(rate), math.log2(left), math.log10(decay)))
         return np.array(rows)
+
+
+def standardised(scores: np.ndarray) -> np.ndarray:
+    """Mean 0 and deviation 1, the worse half all alike, and failures worse than that.
+
+    Only the better half tells how to be better. A failure is as much worse than the
+    middle as the best is better.
+    """
+    finite = np.isfinite(scores)
+    if not finite.any():
+        return np.zeros_like(scores)
+    least, middle = scores[finite].min(), np.median(scores[finite])
+    scale = max(middle - least, abs(middle) * 1e-9) or 1.0
+    # In units of the scale before they are squared, however large or small they are.
+    units = np.where(finite, np.minimum(scores, middle) / scale, 1 + middle / scale)
+    units = units - units.mean()
+    spread = units.std()
+    even: np.ndarray = units / spread if spread > 0 else units
+    return even
 
 
 def _schedule(one: Candidate) -> str:

@@ -14,7 +14,9 @@ from optax_cycles import _checks
 from optax_cycles._typing import Batch, Key, PyTree
 from optax_cycles.range_test import RangeSuggestion
 from optax_cycles.search.common import check_reported
+from optax_cycles.sweep.loop import Interrupted, SweepError
 from optax_cycles.sweep.problem import Problem
+from optax_cycles.sweep.result import mode_of
 from optax_cycles.sweep.space import Space
 from optax_cycles.sweep.trainable import Trainable, trainable
 from optax_cycles.tuning import steps as parts
@@ -33,7 +35,7 @@ from optax_cycles.tuning.family import Family, family_of
 from optax_cycles.tuning.points import figures
 from optax_cycles.tuning.recipe import Recipe
 from optax_cycles.tuning.shares import Shares
-from optax_cycles.tuning.work import SIGNS, TuneProgress, Work
+from optax_cycles.tuning.work import TuneProgress, Work
 
 # How much a whole training forgets of where it started, by decay alone.
 FORGOTTEN = (0.01, 0.1, 1.0, 10.0)
@@ -54,7 +56,7 @@ def tune(
     momenta: Sequence[float | tuple[float, float]] | None = None,
     weight_decays: Sequence[float] | None = None,
     metric: str = "loss",
-    mode: str = "min",
+    mode: str | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[TuneProgress], None] | None = None,
     **options: Any,
@@ -89,7 +91,7 @@ def tune(
       weight_decays: by default 0, and one significant figure for each of four powers of
         ten.
       metric: the validation metric to compare.
-      mode: whether its `"min"` or its `"max"` is best.
+      mode: whether its `"min"` or its `"max"` is best; needed but for `"loss"`.
       checkpoint: a folder from which the same call goes on after a kill.
       progress: called with a `TuneProgress` after each segment.
       **options: further arguments of `oc.sweep.run` (`placement`, `mesh`, ...).
@@ -124,17 +126,19 @@ def tune(
       (True, 4)
     """
     name = "tune"
+    mode = mode_of(name, metric, mode)
     family = family_of(name, optimizer)
     ends = check_ends(name, rates)
     tried_momenta = check_momenta(name, family, momenta)
     tried_decays = check_decays(name, family, weight_decays)
     sizes = batch_sizes(name, batch_size, data)
+    steps = check_whole(name, "steps", steps)
     work = Work(
         family=family,
-        trainable=_trainable(problem, family),
+        trainable=_made(problem, family),
         data=data,
         validation=check_validated(name, validation),
-        steps=check_whole(name, "steps", steps),
+        steps=steps,
         metric=metric,
         mode=mode,
         key=key,
@@ -157,7 +161,6 @@ def tune(
         validation=validation,
         options=options,
     )
-    _checks.choice(name, "mode", mode, SIGNS)
     try:
         _walk(work, sizes, ends, tried_momenta, tried_decays)
     except OutOfTime:
@@ -165,6 +168,11 @@ def tune(
             expected = "time enough to find a learning rate"
             _checks.fail(name, "budget", expected, work.budget.asked)
         return work.recipe(complete=False)
+    except (Interrupted, SweepError) as stop:
+        stop.result = work.so_far()
+        raise
+    except KeyboardInterrupt:  # between two sweeps
+        raise Interrupted(work.so_far()) from None
     return work.recipe(complete=True)
 
 
@@ -176,7 +184,7 @@ def _walk(
     decays: Sequence[float | None] | None,
 ) -> None:
     """All steps, one after another."""
-    left = Shares(work, with_batch_size=len(sizes) > 1)
+    left = Shares(work, batch_sizes=len(sizes))
     if len(sizes) > 1:
         parts.batch_size(work, left.of("batch size"), sizes, *ends)
     found = parts.learning_rate(work, left.of("learning rate"), *ends)
@@ -185,6 +193,14 @@ def _walk(
     ranked = parts.momentum_and_decay(work, updates, found, momenta, decays)
     pool = parts.schedules(work, left.of("schedule"), ranked)
     parts.final(work, left.of("final"), pool)
+
+
+def _made(problem: Problem, family: Family) -> Trainable:
+    """The same again for the same, where they can be compared."""
+    try:
+        return _trainable(problem, family)
+    except TypeError:  # something that has no hash
+        return _trainable.__wrapped__(problem, family)
 
 
 @lru_cache(maxsize=4)

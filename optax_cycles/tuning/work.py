@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from optax_cycles._typing import Batch, Key, PyTree
-from optax_cycles.sweep.loop import Interrupted, SweepError, run
+from optax_cycles.sweep.loop import SweepError, run
 from optax_cycles.sweep.result import SweepResult, versions
 from optax_cycles.sweep.space import Space, with_seeds
 from optax_cycles.sweep.trainable import Trainable
@@ -130,38 +130,44 @@ class Work:
         *,
         length: int | None = None,
         horizons: Sequence[int] = (),
-        cut_short: bool = False,
+        fewest: int = 1,
     ) -> tuple[list[Scored], SweepResult]:
         """Train candidates over their whole schedules; best first.
 
+        Where the time of the sweep runs out, candidates that have not been trained with
+        all their seeds by then are left out.
+
         Raises:
-          OutOfTime: if the time runs out; with `cut_short` only if no candidate has
-            been trained with all its seeds by then, and the others are left out.
+          OutOfTime: if the whole time runs out before `fewest` candidates are trained.
         """
         length = self.steps if length is None else length
         began = time.monotonic()
-        with self.sweeping(step) as given:
-            space = Space((columns(candidates, length),))
-            try:
-                sweep = run(
-                    self.trainable,
-                    with_seeds(
-                        "tune", space, given.pop("first_seed") + np.arange(seeds)
-                    ),
-                    self.data,
-                    length,
-                    validation=self.validation,
-                    horizons=sorted({*horizons, length}),
-                    **given,
-                )
-            except SweepError as stop:
-                if not isinstance(stop.__cause__, OutOfTime):
-                    raise
-                sweep = stop.result
+        fewest = min(fewest, len(candidates))
+        self.budget.plan(len(candidates) * seeds * length)
+        # Whole chunks of members come to their end together.
+        chunk = self.options.get("chunk", self.group)
+        chunk = chunk if isinstance(chunk, int) else len(candidates) * seeds
+        enough = -(-fewest * seeds // chunk) * chunk * length
+        given = self._sweeping(step, enough)
+        space = Space((columns(candidates, length),))
+        try:
+            sweep = run(
+                self.trainable,
+                with_seeds("tune", space, given.pop("first_seed") + np.arange(seeds)),
+                self.data,
+                length,
+                validation=self.validation,
+                horizons=sorted({*horizons, length}),
+                **given,
+            )
+        except SweepError as stop:
+            if not isinstance(stop.__cause__, OutOfTime):
+                raise
+            sweep = stop.result
         self.count(sweep, time.monotonic() - began)
         over = (sweep.updates == length) | sweep.diverged
         known = over.all(axis=1)
-        if not known.all() and not (cut_short and known.any()):
+        if known.sum() < fewest:
             raise OutOfTime
         losses = sweep.score(self.metric, mode=self.mode) * SIGNS[self.mode]
         # Who diverged in its last segment may have a finite number all the same.
@@ -170,9 +176,8 @@ class Work:
         scored = [Scored(candidate, row) for candidate, row, kept in rows if kept]
         return sorted(scored, key=lambda one: one.score), sweep
 
-    @contextmanager
-    def sweeping(self, step: str) -> Iterator[dict[str, Any]]:
-        """Arguments of the next sweep; what stops it has the recipe so far."""
+    def _sweeping(self, step: str, enough: int) -> dict[str, Any]:
+        """Arguments of the next sweep, of which so many updates are enough."""
         before, self.sweeps = self.budget.spent, self.sweeps + 1
 
         def moved(now: Progress) -> None:
@@ -182,27 +187,23 @@ class Work:
                 self.told_done = done = max(done, self.told_done)
                 total = max(self.budget.total, done)
                 self.progress(TuneProgress(step, done, total))
-            if now.done < now.total:
-                self.budget.tick()
+            self.budget.tick()
+            # Before it has made any it may be about to read what was trained before.
+            if 0 < now.done < now.total and step != TIMING:
+                self.budget.check(enough=now.done >= enough)
 
         checkpoint = {}
         if self.checkpoint is not None and step != TIMING:
             checkpoint["checkpoint"] = self.checkpoint / f"sweep-{self.sweeps}"
-        try:
-            yield {
-                "chunk": self.group,
-                "segment": self.segment,
-                **self.options,
-                **checkpoint,
-                "key": self.key,
-                "progress": moved,
-                "first_seed": SEEDS_OF_A_STEP * self.sweeps,
-            }
-        except (Interrupted, SweepError) as stop:
-            stop.result = self.so_far()
-            raise
-        except KeyboardInterrupt:  # before the sweep was in training
-            raise Interrupted(self.so_far()) from None
+        return {
+            "chunk": self.group,
+            "segment": self.segment,
+            **self.options,
+            **checkpoint,
+            "key": self.key,
+            "progress": moved,
+            "first_seed": SEEDS_OF_A_STEP * self.sweeps,
+        }
 
     def count(self, sweep: SweepResult, seconds: float) -> None:
         """Count what a sweep has cost, but for compiling, which happens once."""
@@ -216,17 +217,21 @@ class Work:
         """A step; its evidence is what the block puts into the dict that it gets."""
         spent, began = self.budget.spent, time.monotonic()
         found: dict[str, Any] = {}
-        yield found
-        self.evidence.append(
-            Evidence(
-                step,
-                found["learned"],
-                tuple(found["rows"]),
-                self.budget.spent - spent,
-                round(time.monotonic() - began, 3),
-                found.get("curves"),
-            )
-        )
+        try:
+            yield found
+        finally:
+            # A step that is stopped may have learned something.
+            if "learned" in found:
+                self.evidence.append(
+                    Evidence(
+                        step,
+                        found["learned"],
+                        tuple(found["rows"]),
+                        self.budget.spent - spent,
+                        round(time.monotonic() - began, 3),
+                        found.get("curves"),
+                    )
+                )
 
     def row(self, one: Scored, length: int) -> dict[str, Any]:
         """What the evidence says of a candidate."""

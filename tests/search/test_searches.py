@@ -385,16 +385,29 @@ def test_diverged_members_are_revived():
 SPACE = {"learning_rate": oc.search.log_uniform(1e-3, 1.0)}
 
 
+LOS, UPDATES = ({"metric": name, "mode": "min"} for name in ("los", "updates"))
+
+
 @pytest.mark.parametrize(
     ("search", "options", "error", "message"),
     [
         ("halving", {"eta": 1}, ValueError, "eta must be a finite number > 1"),
         ("halving", {"first": 91}, ValueError, r"first must be at most steps \(90\)"),
-        ("halving", {"metric": "los"}, ValueError, "metric must be one of"),
+        (
+            "halving",
+            LOS,
+            ValueError,
+            "metric must be one of",
+        ),
         ("halving", {"mode": "least"}, ValueError, "mode must be one of max, min"),
         ("halving", {"validation": None}, ValueError, "validation data are needed"),
         ("halving", {"batchsize": 3}, TypeError, "an option must be one of"),
-        ("halving", {"metric": "updates"}, ValueError, "metric must be none of rank"),
+        (
+            "halving",
+            UPDATES,
+            ValueError,
+            "metric must be none of rank",
+        ),
         ("hyperband", {"eta": 0.5}, ValueError, "eta must be a finite number > 1"),
         ("hyperband", {"first": 0}, ValueError, "first must be a positive integer"),
         ("hyperband", {"space": {"a": [1, 2]}}, TypeError, r"space\['a'\] must be"),
@@ -405,7 +418,12 @@ SPACE = {"learning_rate": oc.search.log_uniform(1e-3, 1.0)}
         ("population", {"factors": [1.2]}, ValueError, "factors must be two positive"),
         ("population", {"factors": (0, 1)}, ValueError, "factors must be a finite num"),
         ("population", {"resample": 2}, ValueError, "resample must be a finite number"),
-        ("population", {"metric": "los"}, ValueError, "metric must be one of"),
+        (
+            "population",
+            LOS,
+            ValueError,
+            "metric must be one of",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(search, options, error, message):

@@ -261,6 +261,7 @@ def test_what_is_wrong_with_a_later_point_loses_nothing():
 
 
 SGD = {"optimizer": ["sgd"], "width": [1]}
+ACCURACY = {"static": SGD, "metric": "acc", "mode": "max"}
 BAD = {
     "no dict": ({"static": ["sgd"]}, TypeError, "static must be a dict from axis"),
     "no axis": ({"static": {}}, ValueError, "static must be one axis or more"),
@@ -288,7 +289,11 @@ BAD = {
     "no function": ({"function": 3}, TypeError, "make must be a callable"),
     "no method": ({"method": "halving"}, TypeError, "method must be a callable"),
     "an option": ({"static": SGD, "horizon": [1]}, TypeError, "horizons"),
-    "no metric": ({"static": SGD, "metric": "acc"}, ValueError, "metric must be"),
+    "no metric": (
+        ACCURACY,
+        ValueError,
+        "metric must be",
+    ),
     "no mode": ({"static": SGD, "mode": "least"}, ValueError, "mode must be"),
 }
 

@@ -1,5 +1,7 @@
 """The one program follows every schedule, as its public policy and its code do."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -101,9 +103,10 @@ def test_schedules_are_those_of_the_papers():
     assert rise[0] == pytest.approx(0.04)
     assert rise.argmax() == 11
     assert rise[-1] == pytest.approx(4e-6, rel=1e-3)
-    # Restarts: periods of 1, 2 and 4 sevenths, rounded up.
-    np.testing.assert_array_equal(
-        np.flatnonzero(multipliers("warm_restarts") == 1), [0, 6, 18]
+    # Restarts: periods of 6, 12 and 24, the first without its first two steps.
+    restarts = np.concatenate([np.arange(2, 6) / 6, t[:12] / 12, t[:24] / 24])
+    np.testing.assert_allclose(
+        multipliers("warm_restarts"), (1 + np.cos(np.pi * restarts)) / 2, atol=1e-6
     )
     # Four cycles of 10, each half as high above the base.
     peaks = multipliers("cyclical")[5::10]
@@ -112,6 +115,21 @@ def test_schedules_are_those_of_the_papers():
     np.testing.assert_array_equal(held[2:33], np.ones(31))
     assert held[0] == 0
     assert held[-1] < 0.1
+
+
+@pytest.mark.parametrize("steps", [8, 23, 30, 60])
+def test_cycles_end_with_the_training(steps):
+    """The step after the last would be the first of another cycle."""
+    for schedule, first in (("warm_restarts", 1.0), ("cyclical", 0.04)):
+        one = dataclasses.replace(recipe("sgdw", schedule), steps=steps)
+        values = np.asarray(one.policy()["multiplier"](np.arange(steps + 1)))
+        assert values[-1] == pytest.approx(first)
+        # The slope of the last cycle, the least of all.
+        assert values[-2] < 0.3
+        names = {}
+        exec(one.to_python(), names)
+        written = names["policy"]["multiplier"](np.arange(steps + 1))
+        np.testing.assert_array_equal(written, values)
 
 
 def test_momentum_moves_with_the_schedules_that_move_it():

@@ -6,7 +6,12 @@ from sklearn.kernel_ridge import KernelRidge
 
 from optax_cycles.tuning.candidate import Candidate
 from optax_cycles.tuning.family import family_of
-from optax_cycles.tuning.surface import CONSIDERED, OF_A_SWEEP, Surface
+from optax_cycles.tuning.surface import (
+    CONSIDERED,
+    OF_A_SWEEP,
+    Surface,
+    standardised,
+)
 from optax_cycles.tuning.work import Scored
 
 SGDW = family_of("test", "sgdw")
@@ -110,3 +115,25 @@ def test_no_more_settings_are_compared_than_take_no_time():
     taken = surface.worth_trying(many, CONSIDERED + 1)
     assert len(taken) == CONSIDERED + 1
     assert taken == surface.sorted(many)[: CONSIDERED + 1]
+
+
+def test_what_failed_is_expected_to_be_worse_than_what_trained():
+    """Wherever the one that trained is among neighbours that did not."""
+    rates = np.geomspace(0.01, 10, 12)
+    for alive in range(2, 10):
+        scores = np.where(np.arange(12) == alive, 0.1, np.inf)
+        sweep = scored(rates, scores)
+        surface = Surface(SGDW, [sweep])
+        best = surface.sorted([one.candidate for one in sweep])[0]
+        assert best.learning_rate == rates[alive]
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_a_surface_of_any_scale_is_the_same(scale):
+    scores = scale * np.array([3.0, 1.0, 2.0, np.inf])
+    # (3, 1, 2) without what is above the middle, and a failure one further up.
+    expected = np.array([2.0, 1.0, 2.0, 3.0])
+    expected = (expected - 2.0) / expected.std()
+    np.testing.assert_allclose(standardised(scores), expected, rtol=1e-9, atol=1e-12)
+    same = standardised(np.full(3, scale))
+    np.testing.assert_array_equal(same, np.zeros(3))
