@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import jax
+import numpy as np
+
 from optax_cycles import _checks
-from optax_cycles.sweep.loop import check_options as check_options_of_run
+from optax_cycles.sweep.loop import run
 from optax_cycles.sweep.streams import is_stream
 from optax_cycles.tuning.family import Family
 
 MOMENTA = (0.7, 0.8, 0.9, 0.95, 0.97, 0.99, (0.85, 0.95))
 BATCH_SIZE = 32
+# Options of `oc.sweep.run` that tuning needs itself.
+OWN = ("judge", "horizons", "keep_state", "order")
 
 
 def batch_sizes(function: str, sizes: Any, data: Any) -> list[int]:
@@ -30,12 +36,19 @@ def batch_sizes(function: str, sizes: Any, data: Any) -> list[int]:
             expected = "None, as the data bring their own batches"
             _checks.fail(function, "batch_size", expected, sizes)
         return []
-    given = list(sizes) if isinstance(sizes, list | tuple) else [sizes or BATCH_SIZE]
+    given = BATCH_SIZE if sizes is None else _plain(sizes)
+    given = list(given) if isinstance(given, Sequence) else [given]
     for size in given:
         _checks.integer(function, "batch_size", size, minimum=1)
     if not given or any(a >= b for a, b in pairwise(given)):
         _checks.fail(function, "batch_size", "increasing integers", sizes)
     return [int(size) for size in given]
+
+
+def _plain(values: Any) -> Any:
+    """An array as lists; anything else as it is."""
+    array = isinstance(values, np.ndarray | jax.Array) and np.ndim(values) > 0
+    return np.asarray(values).tolist() if array else values
 
 
 def check_whole(function: str, argument: str, value: Any) -> int:
@@ -53,17 +66,31 @@ def check_validated(function: str, validation: Any) -> Any:
     return validation
 
 
-def check_options(function: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of `oc.sweep.run` but for those that tuning needs itself."""
-    check_options_of_run(function, options)
-    for option in ("judge", "horizons", "keep_state", "order"):
-        if option in options:
-            raise TypeError(f"{function}: {option} is its own, got {options[option]!r}")
+def check_options(
+    function: str, options: Mapping[str, Any], asked: Callable[..., Any]
+) -> dict[str, Any]:
+    """Options of `oc.sweep.run` but for those that tuning needs itself.
+
+    Raises:
+      TypeError: if one is neither of `run` nor an argument of the function `asked`,
+        all of which are listed.
+    """
+    known = {*inspect.signature(run).parameters} - {"trainable", "space", *OWN}
+    known |= {*inspect.signature(asked).parameters} - {"options"}
+    for option, value in options.items():
+        if option in OWN:
+            raise TypeError(f"{function}: {option} is its own, got {value!r}")
+        if option not in known:
+            expected = _checks.near(option, known)
+            raise TypeError(
+                f"{function}: an argument must be {expected}, got {option!r}"
+            )
     return dict(options)
 
 
 def check_ends(function: str, rates: Any) -> tuple[float, float]:
     """The least and the largest learning rate."""
+    rates = _plain(rates)
     _checks.sequence(function, "rates", rates)
     if len(rates) != 2:
         _checks.fail(function, "rates", "a pair (low, high)", rates)
@@ -84,10 +111,10 @@ def check_momenta(
             expected = "None, as the optimizer takes neither momentum nor b1"
             _checks.fail(function, "momenta", expected, momenta)
         return [None]
-    momenta = MOMENTA if momenta is None else momenta
+    momenta = MOMENTA if momenta is None else _plain(momenta)
     _checks.sequence(function, "momenta", momenta)
     pairs: list[tuple[float, float]] = []
-    for one in momenta:
+    for one in map(_plain, momenta):
         low, high = (
             one if isinstance(one, tuple | list) and len(one) == 2 else (one, one)
         )
@@ -113,6 +140,7 @@ def check_decays(
         return [None]
     if decays is None:
         return None
+    decays = _plain(decays)
     _checks.sequence(function, "weight_decays", decays)
     for value in decays:
         _checks.real(function, "weight_decays", value, minimum=0)

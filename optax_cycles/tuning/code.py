@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from optax_cycles.tuning.candidate import (
@@ -13,7 +14,7 @@ from optax_cycles.tuning.candidate import (
     parts_of,
     share_of,
 )
-from optax_cycles.tuning.family import DECAY, RATE
+from optax_cycles.tuning.family import DECAY, GIVEN, RATE
 
 if TYPE_CHECKING:
     from optax_cycles.tuning.recipe import Recipe
@@ -32,6 +33,7 @@ def python_of(recipe: Recipe) -> str:
         constants[DECAY] = recipe.weight_decay
     given = [f"{name}={value!r}" for name, value in constants.items()]
     lines = [
+        *_note(recipe),
         *imports,
         "import optax_cycles as oc",
         "",
@@ -39,6 +41,14 @@ def python_of(recipe: Recipe) -> str:
         *_call("optimizer = oc.inject", [family.written, "policy", *given]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _note(recipe: Recipe) -> list[str]:
+    """A comment on a factory that no name leads to."""
+    if recipe.family.importable:
+        return []
+    note = f"{GIVEN}: what tune was given, {recipe.family.label}"
+    return textwrap.wrap(note, WIDTH, initial_indent="# ", subsequent_indent="#   ")
 
 
 def _call(head: str, arguments: list[str]) -> list[str]:

@@ -63,7 +63,7 @@ def sentence(recipe: Recipe) -> str:
     if recipe.weight_decay is not None:
         said.append(f"weight decay is {recipe.weight_decay:g}")
     return (
-        f"Train with {family.written} under {schedule} for {recipe.steps:,} "
+        f"Train with {family.label} under {schedule} for {recipe.steps:,} "
         f"updates{size}: {_listed(said)}."
     )
 
@@ -77,7 +77,7 @@ def settings(recipe: Recipe) -> Html:
     """The settings as a table."""
     family = recipe.family
     values: dict[str, Any] = {
-        "optimizer": family.written,
+        "optimizer": family.label,
         "schedule": recipe.schedule,
         "updates": f"{recipe.steps:,}",
         "batch size": recipe.batch_size or "as the data bring it",
@@ -213,11 +213,16 @@ def status(recipe: Recipe) -> Html:
 
 def uses(recipe: Recipe) -> Html:
     """How the optimizer of the code is used."""
-    own = NOTHING
-    if "<" in recipe.family.written or recipe.family.written.startswith("__main__"):
+    own, family = NOTHING, recipe.family
+    if not family.importable:
         own = paragraphs(
-            f"{recipe.family.written} is a function of the script that was run; write "
-            "what your code calls it instead."
+            f"{family.written} is what tune was given, {family.label}; write what your "
+            "code calls it instead."
+        )
+    elif family.name.startswith("__main__:"):
+        own = paragraphs(
+            f"{family.written} is a function of the script that was run; the code goes "
+            "there."
         )
     code = fill('<pre tabindex="0"><code id="use">$use</code></pre>', use=USE)
     return joined([own, code])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ def tune(
     steps = check_whole(name, "steps", steps)
     work = Work(
         family=family,
-        trainable=_made(problem, family),
+        trainable=_trainable_of(problem, family),
         data=data,
         validation=check_validated(name, validation),
         steps=steps,
@@ -144,7 +144,7 @@ def tune(
         key=key,
         budget=Budget(name, DEFAULT_TRAININGS * steps if budget is None else budget),
         options={
-            **check_options(name, options),
+            **check_options(name, options, tune),
             **({"batch_size": sizes[0]} if sizes else {}),
         },
         group=group_of(DEFAULT_TRAININGS),
@@ -195,12 +195,10 @@ def _walk(
     parts.final(work, left.of("final"), pool)
 
 
-def _made(problem: Problem, family: Family) -> Trainable:
-    """The same again for the same, where they can be compared."""
-    try:
-        return _trainable(problem, family)
-    except TypeError:  # something that has no hash
-        return _trainable.__wrapped__(problem, family)
+def _trainable_of(problem: Problem, family: Family) -> Trainable:
+    """Kept where the factory can be told from others, which mutable objects can't."""
+    kept = isinstance(family.factory, Hashable)
+    return (_trainable if kept else _trainable.__wrapped__)(problem, family)
 
 
 @lru_cache(maxsize=4)

@@ -10,7 +10,8 @@ import pytest
 
 import optax_cycles as oc
 from optax_cycles.sweep import loop
-from optax_cycles.tuning import budget, steps, work
+from optax_cycles.tuning import arguments, budget, steps, work
+from optax_cycles.tuning.family import family_of
 
 KEY = jax.random.key(0)
 STEPS = 40
@@ -420,7 +421,16 @@ BAD = {
     ),
     "decays": ({"weight_decays": [-1.0]}, ValueError, "weight_decays must be"),
     "optimizer": ({"optimizer": "sgdv"}, ValueError, "optimizer must be"),
-    "option": ({"placment": "map"}, TypeError, "placement"),
+    "option": ({"placment": "map"}, TypeError, "mean 'placement'"),
+    "an argument of its own": ({"momentum": 0.9}, TypeError, "mean 'momenta'"),
+    "epochs": ({"epochs": 3}, TypeError, "an argument must be .* steps, .*'epochs'"),
+    "no examples": ({"batch_size": 0}, ValueError, "batch_size must be a positive"),
+    "a flag": ({"batch_size": False}, TypeError, "batch_size must be .*got False"),
+    "a factory": (
+        {"optimizer": jax.jit(optax.sgd)},
+        ValueError,
+        "optimizer must be a factory of optimizers",
+    ),
     "own option": ({"horizons": [1]}, TypeError, "horizons is its own"),
     "batch sizes": ({"batch_size": [16, 8]}, ValueError, "increasing integers"),
     "a generator": ({"data": (b for b in [1])}, TypeError, "more than once"),
@@ -551,3 +561,33 @@ def test_what_diverged_is_not_the_best_so_far():
 def momentum_of(recipe):
     pair = recipe.momentum
     return list(pair) if isinstance(pair, tuple) else pair
+
+
+def test_arrays_are_sequences():
+    sgdw = family_of("tune", "sgdw")
+    assert arguments.check_ends("tune", np.array([1e-3, 1.0])) == (1e-3, 1.0)
+    momenta = arguments.check_momenta("tune", sgdw, np.array([0.95, 0.9]))
+    assert momenta == [(0.9, 0.9), (0.95, 0.95)]
+    assert arguments.check_decays("tune", sgdw, jnp.array([0.5, 0.0])) == [0.0, 0.5]
+    sizes = arguments.batch_sizes("tune", np.array([8, 16]), DATA)
+    assert sizes == [8, 16]
+    assert {type(size) for size in sizes} == {int}
+
+
+def test_pairs_of_momenta_may_be_the_rows_of_an_array():
+    pairs = np.array([[0.85, 0.95], [0.8, 0.9]])
+    found = arguments.check_momenta("tune", family_of("tune", "sgdw"), pairs)
+    assert found == [(0.8, 0.9), (0.85, 0.95)]
+
+
+def test_a_factory_that_can_not_be_hashed_is_tuned():
+    class Signs:
+        __hash__ = None
+
+        def __call__(self, learning_rate):
+            return optax.sign_sgd(learning_rate)
+
+    found = tune(optimizer=Signs(), budget=24 * STEPS)
+    assert found.momentum is None
+    assert "Signs object" in repr(found)
+    assert train(found.optimizer(), 0) < 1.0
