@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 import optax
 
 from optax_cycles import _checks
@@ -86,15 +88,51 @@ class Recipe:
 
     def __repr__(self) -> str:
         """The settings in one line."""
-        words = [f"{self.family.written}, {self.schedule} of {self.steps} updates"]
-        words.append(f"learning_rate {self.learning_rate:g}")
+        known = f"{self.family.label}, {self.schedule} of {self.steps} updates"
+        said = ", ".join([known, *self._settings()])
+        return f"Recipe({said}{'' if self.complete else '; incomplete'})"
+
+    def __str__(self) -> str:
+        """The settings, the score, the cost, and whether tuning came to its end."""
+        spent, seconds = self.budget["updates"], self.budget["seconds"]
+        lines = [
+            f"{self.family.label}, {self.schedule} of {self.steps:,} updates",
+            f"  {', '.join(self._settings())}",
+            f"  {self._scored()}",
+            f"  cost: {spent:,} updates of all members together, {seconds:.3g} s",
+        ]
+        if not self.complete:
+            done = ", ".join(step.name for step in self.evidence)
+            lines.append(f"  incomplete: tuning was stopped after {done or 'nothing'}")
+        return "\n".join(lines)
+
+    def _settings(self) -> list[str]:
+        words = [f"learning_rate {self.learning_rate:g}"]
         if self.momentum is not None:
             words.append(f"{self.family.momentum_name} {self.momentum}")
         if self.weight_decay is not None:
             words.append(f"{DECAY} {self.weight_decay:g}")
         if self.batch_size is not None:
             words.append(f"batch_size {self.batch_size}")
-        return f"Recipe({', '.join(words)}{'' if self.complete else '; incomplete'})"
+        return words
+
+    def _scored(self) -> str:
+        """The metric of the final trainings in words."""
+        name = f"validation {self.metric}"
+        if not self.scores:
+            return f"{name}: not known, no final training with fresh seeds"
+        # Those that diverged are in the evidence only.
+        rows = self.evidence[-1].rows if self.evidence else ()
+        diverged = list(rows[0]["scores"]).count(None) if rows else 0
+        scores = sorted(self.scores, reverse=self.mode == "max")
+        seeds = len(scores) + diverged
+        if seeds == 1:
+            return f"{name}: {scores[0]:.4g} (one seed)"
+        worst = np.inf if self.mode == "min" else -np.inf
+        middle = np.median([*scores, *[worst] * diverged])
+        said = f"{name}: {middle:.4g}, the median of {seeds} seeds"
+        spread = f"{scores[0]:.4g} to {scores[-1]:.4g}"
+        return f"{said} ({spread}{f', {diverged} diverged' if diverged else ''})"
 
     def policy(self) -> dict[str, Schedule]:
         """The schedules, by the names of the optimizer's arguments, for `oc.inject`."""
@@ -122,8 +160,9 @@ class Recipe:
         rejected and by how much, and what it cost. Needs the extra `sweep`.
 
         Raises:
-          OSError: if it can't be written.
+          OSError: if it can't be written; FileNotFoundError if there is no such folder.
         """
+        _check_place("report", path)
         from optax_cycles.tuning.report import write_report
 
         write_report(self, path)
@@ -132,11 +171,12 @@ class Recipe:
         """Write the recipe as JSON.
 
         Raises:
-          OSError: if it can't be written.
+          OSError: if it can't be written; FileNotFoundError if there is no such folder.
         """
+        _check_place("save", path)
         content = {"format": FORMAT} | dataclasses.asdict(self)
         content["family"] = self.family.name
-        text = json.dumps(content, indent=2, allow_nan=False)
+        text = json.dumps(content, indent=2, allow_nan=False, default=_plain)
         Path(path).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
@@ -179,6 +219,21 @@ class Recipe:
             evidence=tuple(evidence),
             **content,
         )
+
+
+def _check_place(function: str, path: str | os.PathLike[str]) -> None:
+    """A file can be there: said before anything is drawn."""
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(
+            f"{function}: the folder of path must exist, got {os.fspath(path)!r}"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """A scalar of NumPy or JAX as JSON knows it."""
+    if isinstance(value, np.ndarray | np.generic | jax.Array) and np.ndim(value) == 0:
+        return np.asarray(value).item()
+    raise TypeError(f"save: {value!r} is not a plain value")
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
