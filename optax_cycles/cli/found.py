@@ -24,6 +24,7 @@ class Found(abc.ABC):
       settings: its options.
       complete: whether it has done all that there was to do.
       refusal: why nothing is suggested; None where something is.
+      stopped: why it ended before all was done; None where that is not known.
       trained: digests of what was trained; empty before it is complete.
       seconds: dict from part of the work to the wall time it took.
     """
@@ -32,6 +33,7 @@ class Found(abc.ABC):
     settings: dict[str, Any]
     complete: bool = False
     refusal: str | None = None
+    stopped: str | None = None
     trained: dict[str, str] = dataclasses.field(default_factory=dict)
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 

@@ -47,10 +47,12 @@ written to the folder --out:
   tune.json    "recipe", "score" and "runner_up" (the final metric, a value for
                each seed), "steps" (what each learned, updates, seconds),
                "updates", "code", or a "refusal" and what was "tried";
-               "settings", "seconds", "versions", "complete"
+               "settings", "seconds", "versions", "complete", and "stopped", why
+               it is not
   checkpoints/ there until the command is complete
 
-exit code: 0, 1 (nothing trains, failed, or interrupted), 2 (bad input)
+exit code: 0, 1 (nothing trains, no time for the final trainings, failed, or
+interrupted), 2 (bad input)
 """
 
 
@@ -108,7 +110,7 @@ def _add_tuned(group: Any) -> None:
         metavar="M[,M...]",
         type=momenta,
         help="those that are tried; LOW:HIGH moves against the rate (default: "
-        "0.7,0.8,0.9,0.95,0.99,0.85:0.95)",
+        "0.7,0.8,0.85:0.95,0.9,0.95,0.97,0.99)",
     )
     add(
         "--weight-decays",

@@ -33,6 +33,16 @@ class Tuned(Found):
         if recipe and (not known or len(recipe.evidence) >= len(known.evidence)):
             self.recipe = recipe
 
+    def ended(self, recipe: Recipe, budget: str | None) -> None:
+        """Keep what tuning returned; where it is incomplete, a time ran out."""
+        self.recipe = recipe
+        if not recipe.complete:
+            self.stopped = (
+                f"the budget of {budget} was used up before the final trainings were "
+                "done: this is the best so far; a larger --budget, with --overwrite, "
+                "gives them time"
+            )
+
     def refuse(self, refusal: NoSuggestionError) -> None:
         """Say so where nothing trains, and what was tried."""
         notes = [note.partition(": ")[2] for note in getattr(refusal, "__notes__", ())]
@@ -41,7 +51,11 @@ class Tuned(Found):
 
     def content(self) -> dict[str, Any]:
         """All of it but the evidence, as JSON has it."""
-        own: dict[str, Any] = {"recipe": None, "refusal": self.refusal}
+        own: dict[str, Any] = {
+            "stopped": self.stopped,
+            "recipe": None,
+            "refusal": self.refusal,
+        }
         if self.tried:
             own["tried"] = self.tried
         recipe = self.recipe

@@ -21,8 +21,17 @@ _ABOUT: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def show(content: Mapping[str, Any], console: Console, folder: Folder) -> None:
-    """Print the tables, the code, and which files there are."""
+def show(
+    content: Mapping[str, Any], console: Console, folder: Folder, *, again: bool
+) -> None:
+    """Print the tables, the code, and which files there are.
+
+    Args:
+      content: what the JSON file holds.
+      console: where it is shown.
+      folder: where the files are.
+      again: whether it was all done before, so that no time went into it now.
+    """
     if content["recipe"] is not None:
         _show_steps(content, console)
         _show_recipe(content, console)
@@ -31,7 +40,10 @@ def show(content: Mapping[str, Any], console: Console, folder: Folder) -> None:
         console.say("")
     if content["refusal"] is not None:
         console.say(f"No recipe: {content['refusal']}")
-    console.seconds(content["seconds"])
+    if content["stopped"] is not None:
+        console.say(f"Not complete: {content['stopped']}")
+    if not again:
+        console.seconds(content["seconds"])
     console.files(folder, complete=content["complete"])
 
 
@@ -47,7 +59,7 @@ def _show_steps(content: Mapping[str, Any], console: Console) -> None:
         )
         for step in content["steps"]
     ]
-    columns = ("step", "the best that was tried", metric, "updates", "seconds")
+    columns = ("step", "the best score that was seen", metric, "updates", "seconds")
     console.table("What was tuned", columns, rows, left=2)
 
 

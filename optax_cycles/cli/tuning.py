@@ -60,7 +60,7 @@ class Tuning(Work):
         given = {name: getattr(args, name) for name in _USUAL}
         with found.timed(_PART):
             try:
-                found.recipe = tune(
+                recipe = tune(
                     self.task.problem,
                     self.task.train,
                     validation=self.task.validation,
@@ -78,7 +78,10 @@ class Tuning(Work):
                 found.refuse(refusal)
             except (Interrupted, SweepError) as stop:
                 found.keep(stop.result)
+                found.stopped = str(stop).partition("; .result")[0]
                 raise
+            else:
+                found.ended(recipe, args.budget)
 
     def write(self) -> None:
         """Write the files."""
@@ -86,7 +89,7 @@ class Tuning(Work):
 
     def show(self, content: Mapping[str, Any]) -> None:
         """Print the tables of what the JSON file holds."""
-        show(content, self.console, self.folder)
+        show(content, self.console, self.folder, again=self.done is not None)
 
     def programs(self) -> Sequence[Program]:
         """Those of each batch size, at a constant rate."""

@@ -163,7 +163,7 @@ class Work(abc.ABC):
             if self.machine.processes.is_first:
                 self.folder.abandon()
             raise
-        self._found.complete = True
+        self._found.complete = self._found.stopped is None
         return []
 
     def _write(self) -> list[str]:

@@ -35,11 +35,16 @@ class Gap(NamedTuple):
     seeds: int
 
     @property
+    def within_noise(self) -> bool:
+        """Whether luck explains it."""
+        return self.error is not None and abs(self.mean) <= ERRORS * self.error
+
+    @property
     def verdict(self) -> str:
         """What it means, in words."""
         if self.error is None:
             return "one seed: nobody can say whether that is luck"
-        if abs(self.mean) <= ERRORS * self.error:
+        if self.within_noise:
             return "within noise, either will do"
         # Ranks are of medians, which a seed that went wrong does not move.
         return "more than noise" if self.mean > 0 else "ahead by mean, not by median"

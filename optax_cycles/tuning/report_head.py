@@ -20,6 +20,7 @@ from optax_cycles.tuning.report_facts import (
 from optax_cycles.tuning.report_figures import measured_of
 from optax_cycles.tuning.report_html import NOTHING, Html, fill, joined, paragraphs
 from optax_cycles.tuning.report_steps import gap_in_words
+from optax_cycles.tuning.work import SIGNS
 
 if TYPE_CHECKING:
     from optax_cycles.tuning.recipe import Recipe
@@ -144,11 +145,19 @@ def _runner_up(recipe: Recipe) -> Html:
     if found is None:
         note = _differences(second, best)
         return fill(_CARD, term="Runner-up", value="failed", note=note)
-    sure = found.verdict
-    if found.error is not None:
-        sure = f"mean ± standard error over {found.seeds} seeds: {sure}"
+    value, sure = gap_in_words(found), found.verdict
+    over = f"mean ± standard error over {found.seeds} seeds"
+    if found.mean < 0:
+        # What decides is the median.
+        behind = SIGNS[recipe.mode] * (second["score"] - best["score"])
+        value = f"{behind:.3g} by the median"
+        sure = found.verdict if found.within_noise else "but the median decides"
+        ahead = gap_in_words(found._replace(mean=-found.mean))
+        sure = f"by the mean it is ahead by {ahead} ({over}): {sure}"
+    elif found.error is not None:
+        sure = f"{over}: {sure}"
     note = f"{_differences(second, best)}; {sure}"
-    return fill(_CARD, term=term, value=gap_in_words(found), note=note)
+    return fill(_CARD, term=term, value=value, note=note)
 
 
 def _differences(second: Any, best: Any) -> str:

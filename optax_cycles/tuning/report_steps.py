@@ -54,11 +54,17 @@ QUESTIONS = {
     "final": "Which of the best few wins with fresh seeds, by which nothing was "
     "chosen before?",
 }
+HOW_CHOSEN = {
+    "momentum and decay": "Single trainings are mostly luck, so not the best score "
+    "decides what comes into the final, but a smooth surface through all scores of whole "
+    "trainings (a Gaussian process): the settings that it expects most of.",
+}
 _SECTION = """
 <section id="$anchor" class="step">
 <h2><span class="number">$number</span> $name</h2>
 <p class="question">$question</p>
 <p class="learned"><strong>Learned:</strong> $learned.</p>
+$chosen
 <div class="figures">
 $figures
 <div>
@@ -85,6 +91,7 @@ def step_section(recipe: Recipe, place: int) -> Html:
         name=step.name.capitalize(),
         question=QUESTIONS.get(step.name, "What does this setting do?"),
         learned=step.learned.removesuffix("."),
+        chosen=paragraphs(HOW_CHOSEN.get(step.name, "")),
         figures=joined(map(inline, drawings_of(recipe, step))),
         rejected=_rejected(recipe, step),
         uncertainty=paragraphs(uncertainty(recipe, step)),

@@ -1,5 +1,6 @@
 """`optax-cycles tune`: from a task that is named to a recipe in files."""
 
+import dataclasses
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from rich.console import Console as RichConsole
 
 import optax_cycles as oc
 from optax_cycles.cli import tune as options
+from optax_cycles.cli import tuning
 from optax_cycles.cli.console import Console
 from optax_cycles.tuning import TuneProgress
 from optax_cycles.tuning.family import NAMED
@@ -96,7 +98,8 @@ def test_the_json_file_has_the_recipe_and_what_it_rests_on(tuned):
     said = content["recipe"]
     for name in ("schedule", "steps", "batch_size", "learning_rate", "weight_decay"):
         assert said[name] == getattr(recipe, name)
-    assert (content["complete"], content["refusal"]) == (True, None)
+    assert content["complete"]
+    assert content["refusal"] is content["stopped"] is None
     assert content["score"]["seeds"] == list(recipe.scores)
     assert content["score"]["median"] == pytest.approx(np.median(recipe.scores))
     assert content["runner_up"]["median"] >= content["score"]["median"]
@@ -147,6 +150,7 @@ def test_ctrl_c_leaves_the_best_so_far_and_the_command_goes_on(
     content, kept = content_of(folder / "cut"), recipe_in(folder / "cut")
     assert (content["complete"], kept.complete) == (False, False)
     assert [step.name for step in kept.evidence][-1] == "schedule"
+    assert content["stopped"] == "interrupted"
     assert content["score"] is content["runner_up"] is None
     assert {*FILES, "checkpoints"} == {*os.listdir(folder / "cut")}
 
@@ -173,15 +177,39 @@ def test_a_complete_tuning_is_shown_again_and_no_other(
     code, out, err = command(*QUICK, "--out", "found")
     assert (code, err, progress) == (0, "", [])
     assert "Complete already" in out
-    # But how long it took to write the files, which the files can't say.
-    shown, expected = (one.partition("Where the time")[0] for one in (out, tuned.out))
-    assert shown.partition("\n")[2] == expected
+    # But where the time went, which was not now.
+    tables, _, files = tuned.out.partition("Where the time")
+    assert out.partition("\n")[2] == tables + files[files.index("In found/") :]
     code, _, err = command(*QUICK, "--momenta", "0.9,0.85:0.95", "--out", "found")
     assert (code, err.count("\n")) == (2, 1)
     assert "--out: found/ holds a tuning with no --momenta (now 0.9,0.85:0.95)" in err
     code, _, err = command("sweep", "--out", "found")
     assert code == 2
     assert "--out: found/ holds a tuning (tune.json): give another" in err
+
+
+def test_a_time_that_runs_out_before_the_final_is_said_and_is_not_complete(
+    command, folder, tuned, monkeypatch
+):
+    whole = recipe_in(tuned.folder)
+    cut = dataclasses.replace(
+        whole, complete=False, scores=(), diagnosis=None, evidence=whole.evidence[:-1]
+    )
+    calls = []
+    monkeypatch.setattr(tuning, "tune", lambda *_, **given: calls.append(given) or cut)
+    for again in (1, 2):
+        code, out, err = command(*QUICK, "--budget", "40s")
+        assert (code, err, len(calls)) == (1, "", again)
+        assert "Complete already" not in out
+        (said,) = re.findall("^Not complete: (.*)$", out, re.M)
+        assert said.startswith("the budget of 40s was used up before the final")
+        assert "--budget" in said
+        assert "The best recipe so far" in out
+        found = folder / "optax-cycles-tune"
+        content = content_of(found)
+        assert (content["complete"], recipe_in(found).complete) == (False, False)
+        assert (content["stopped"], content["score"]) == (said, None)
+        assert content["recipe"]["learning_rate"] == cut.learning_rate
 
 
 def test_a_problem_that_never_trains_is_one_line_and_what_was_tried(command, folder):

@@ -34,6 +34,9 @@ onload = () => {{
     const box = text.getBoundingClientRect();
     return [box.left, box.right, box.height];
   }});
+  const codes = Array.from(page.querySelectorAll("pre"), (code) => {{
+    return [code.scrollWidth, code.clientWidth, code.getBoundingClientRect().top];
+  }});
   const found = document.createElement("pre");
   found.id = "found";
   found.textContent = JSON.stringify({{
@@ -43,6 +46,8 @@ onload = () => {{
     figures: sizes,
     texts: inner,
     copy: !page.getElementById("copy").hidden,
+    button: page.getElementById("copy").getBoundingClientRect().bottom,
+    codes: codes,
   }});
   document.body.append(found);
 }};
@@ -140,6 +145,14 @@ def test_it_fits_and_its_figures_are_there(folder, width):
         assert right <= width
         assert high >= 8
     assert found["copy"]
+    assert found["button"] < found["codes"][0][2]  # it hides no line
+
+
+def test_in_a_wide_window_the_code_can_be_read_without_scrolling(folder):
+    codes = measure(folder, 1200)["codes"]
+    assert len(codes) == 2
+    for needed, there, _ in codes:
+        assert needed <= there
 
 
 def test_day_and_night_differ_and_both_can_be_read(folder):
