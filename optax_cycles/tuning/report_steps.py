@@ -56,8 +56,8 @@ QUESTIONS = {
 }
 HOW_CHOSEN = {
     "momentum and decay": "Single trainings are mostly luck, so not the best score "
-    "decides what comes into the final, but a smooth surface through all scores of whole "
-    "trainings (a Gaussian process): the settings that it expects most of.",
+    "decides what comes into the final, but a smooth surface through all scores of "
+    "whole trainings (a Gaussian process): the settings that it expects most of.",
 }
 _SECTION = """
 <section id="$anchor" class="step">
