@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,11 @@ class Tuned(Found):
         if recipe and (not known or len(recipe.evidence) >= len(known.evidence)):
             self.recipe = recipe
 
-    def ended(self, recipe: Recipe, budget: str | None) -> None:
+    def ended(self, recipe: Recipe) -> None:
         """Keep what tuning returned; where it is incomplete, a time ran out."""
         self.recipe = recipe
         if not recipe.complete:
-            self.stopped = (
-                f"the budget of {budget} was used up before the final trainings were "
-                "done: this is the best so far; a larger --budget, with --overwrite, "
-                "gives them time"
-            )
+            self.stopped = _used_up(recipe)
 
     def refuse(self, refusal: NoSuggestionError) -> None:
         """Say so where nothing trains, and what was tried."""
@@ -125,6 +122,20 @@ def _step(recipe: Recipe, place: int) -> dict[str, Any]:
         "updates": step.updates,
         "seconds": step.seconds,
     }
+
+
+def _used_up(recipe: Recipe) -> str:
+    return (
+        f"the budget of {recipe.budget['asked']} was used up before the final "
+        "trainings were done: this is the best so far; a larger --budget, with "
+        "--overwrite, gives them time"
+    )
+
+
+def is_used_up(recipe: Recipe, folder: Folder) -> bool:
+    """Whether the same command left this recipe because its time had run out."""
+    content = json.loads((folder.path / folder.main).read_text(encoding="utf-8"))
+    return bool(content["stopped"] == _used_up(recipe))
 
 
 def kept_in(folder: Folder) -> Recipe | None:

@@ -193,13 +193,18 @@ def test_a_time_that_runs_out_before_the_final_is_said_and_is_not_complete(
 ):
     whole = recipe_in(tuned.folder)
     cut = dataclasses.replace(
-        whole, complete=False, scores=(), diagnosis=None, evidence=whole.evidence[:-1]
+        whole,
+        complete=False,
+        scores=(),
+        diagnosis=None,
+        evidence=whole.evidence[:-1],
+        budget={**whole.budget, "asked": "40s"},
     )
     calls = []
     monkeypatch.setattr(tuning, "tune", lambda *_, **given: calls.append(given) or cut)
-    for again in (1, 2):
+    for _ in ("tuned", "and asked again, when none of the time is left"):
         code, out, err = command(*QUICK, "--budget", "40s")
-        assert (code, err, len(calls)) == (1, "", again)
+        assert (code, err, len(calls)) == (1, "", 1)
         assert "Complete already" not in out
         (said,) = re.findall("^Not complete: (.*)$", out, re.M)
         assert said.startswith("the budget of 40s was used up before the final")
@@ -210,6 +215,9 @@ def test_a_time_that_runs_out_before_the_final_is_said_and_is_not_complete(
         assert (content["complete"], recipe_in(found).complete) == (False, False)
         assert (content["stopped"], content["score"]) == (said, None)
         assert content["recipe"]["learning_rate"] == cut.learning_rate
+    monkeypatch.setattr(tuning, "tune", lambda *_, **__: whole)
+    assert command(*QUICK, "--budget", "80s", "--overwrite")[0] == 0
+    assert content_of(found)["complete"]
 
 
 def test_a_problem_that_never_trains_is_one_line_and_what_was_tried(command, folder):
