@@ -169,12 +169,22 @@ class Work:
         known = over.all(axis=1)
         if known.sum() < fewest:
             raise OutOfTime
+        if not known.all() and self._cut is not None:
+            # What was chosen by so few must not be chosen by more when this goes on.
+            self._cut.touch()
         losses = sweep.score(self.metric, mode=self.mode) * SIGNS[self.mode]
         # Who diverged in its last segment may have a finite number all the same.
         losses = np.where(sweep.updates == length, losses, np.inf)
         rows = zip(candidates, losses, known, strict=True)
         scored = [Scored(candidate, row) for candidate, row, kept in rows if kept]
         return sorted(scored, key=lambda one: one.score), sweep
+
+    @property
+    def _cut(self) -> Path | None:
+        """The file that says of the present sweep that its time ran out."""
+        if self.checkpoint is None:
+            return None
+        return self.checkpoint / f"sweep-{self.sweeps}.cut"
 
     def _sweeping(self, step: str, enough: int) -> dict[str, Any]:
         """Arguments of the next sweep, of which so many updates are enough."""
@@ -190,6 +200,8 @@ class Work:
             self.budget.tick()
             # Before it has made any it may be about to read what was trained before.
             if 0 < now.done < now.total and step != TIMING:
+                if self._cut is not None and self._cut.exists():
+                    raise OutOfTime
                 self.budget.check(enough=now.done >= enough)
 
         checkpoint = {}

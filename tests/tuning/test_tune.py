@@ -372,6 +372,7 @@ def test_the_clock_of_a_stopped_tuning_goes_on(tmp_path, monkeypatch):
         second.check(enough=False)
 
 
+@pytest.mark.slow
 def test_a_time_goes_on_with_what_was_decided(tmp_path, monkeypatch):
     class Stopping(Clock):
         def __call__(self, now):
@@ -473,6 +474,7 @@ def test_a_loss_that_is_never_a_number_is_said_too():
     assert {row["score"] for row in caught.value.rows} == {None}
 
 
+@pytest.mark.slow
 def test_no_time_is_lost_where_a_tuning_is_over(tmp_path, monkeypatch):
     """Whatever it takes to start again is not what stops it."""
     first = tune(checkpoint=tmp_path, budget="100s", progress=Clock(monkeypatch))
@@ -483,16 +485,36 @@ def test_no_time_is_lost_where_a_tuning_is_over(tmp_path, monkeypatch):
     assert again.scores == first.scores
 
 
-def test_a_slow_machine_leaves_time_for_the_final(monkeypatch):
+class Slower(Clock):
     """Four times as slow after the range test as it was before."""
 
-    class Slower(Clock):
-        def __call__(self, now):
-            before = self.now
-            super().__call__(now)
-            if now.step != "learning rate":
-                self.now += 3 * (self.now - before)
+    def __call__(self, now):
+        before = self.now
+        super().__call__(now)
+        if now.step != "learning rate":
+            self.now += 3 * (self.now - before)
 
+
+@pytest.mark.slow
+def test_what_was_cut_stays_cut_where_it_goes_on(tmp_path, monkeypatch):
+    class Stopping(Slower):
+        def __call__(self, now):
+            super().__call__(now)
+            if now.step == "final":
+                raise KeyboardInterrupt
+
+    with pytest.raises(oc.sweep.Interrupted) as caught:
+        tune(progress=Stopping(monkeypatch), checkpoint=tmp_path, budget="200s")
+    assert list(tmp_path.glob("*.cut"))
+    (tmp_path / "seconds.txt").write_text("100.0")
+    found = tune(checkpoint=tmp_path, budget="200s")
+    before = caught.value.result.evidence
+    assert [s.rows for s in found.evidence[: len(before)]] == [s.rows for s in before]
+    assert found.complete
+
+
+@pytest.mark.slow
+def test_a_slow_machine_leaves_time_for_the_final(monkeypatch):
     found = tune(budget="200s", progress=Slower(monkeypatch))
     assert found.complete
     assert [step.name for step in found.evidence][-1] == "final"
