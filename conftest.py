@@ -1,5 +1,6 @@
 """Strict JAX for every test: two CPU devices, no rank promotion."""
 
+import signal
 import tempfile
 
 import jax
@@ -17,6 +18,10 @@ settings.load_profile("repeatable")
 
 # Helpers that import peers, which not everybody has installed.
 collect_ignore_glob = ["tests/peers/cases_*.py", "tests/peers/record.py"]
+
+
+# Shells start what runs in the background with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config):

@@ -67,7 +67,7 @@ EVERY = pytest.mark.parametrize("name", SEARCHES)
     ("least", "most"), [("loss", "gain"), ("hidden", "negative")], ids=str
 )
 def test_the_most_of_a_gain_is_the_least_of_a_loss(name, least, most):
-    losses = SEARCHES[name](metric=least)
+    losses = SEARCHES[name](metric=least, mode="min")
     gains = SEARCHES[name](metric=most, mode="max")
     np.testing.assert_array_equal(gains.sweep.updates, losses.sweep.updates)
     ours, theirs = gains.sweep.lineage, losses.sweep.lineage
@@ -84,7 +84,7 @@ def test_the_most_of_a_gain_is_the_least_of_a_loss(name, least, most):
 
 @EVERY
 def test_who_has_no_number_neither_goes_on_nor_is_copied(name):
-    found = SEARCHES[name](metric="hidden")
+    found = SEARCHES[name](metric="hidden", mode="min")
     sweep = found.sweep
     at = sweep.horizons.tolist()
     seen = False
@@ -157,7 +157,15 @@ def test_hyperband_takes_an_eta_whose_rungs_round_to_one_update():
 def test_all_that_failed_end_a_halving_without_a_best():
     space = {"rate": [0.5, 1.0], "layers": [-3, -3], "decay": [0.1, 0.1]}
     found = oc.search.successive_halving(
-        TRAIN, space, ONE, 36, first=12, eta=2, metric="hidden", **OPTIONS
+        TRAIN,
+        space,
+        ONE,
+        36,
+        first=12,
+        eta=2,
+        metric="hidden",
+        mode="min",
+        **OPTIONS,
     )
     assert (found.sweep.status == Status.RUNNING).sum() == 1
     with pytest.raises(ValueError, match="no member ended with a finite hidden"):
