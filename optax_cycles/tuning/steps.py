@@ -18,6 +18,7 @@ from optax_cycles.range_test import (
 from optax_cycles.sweep.loop import SweepError
 from optax_cycles.sweep.result import SweepResult
 from optax_cycles.sweep.space import log_space
+from optax_cycles.sweep.training import FEWEST_ORDERS
 from optax_cycles.tuning.budget import MOST_MEMBERS, population
 from optax_cycles.tuning.candidate import SCHEDULES, Candidate
 from optax_cycles.tuning.points import MOMENTUM, factors, figures, neighbours, net
@@ -304,13 +305,17 @@ def final(work: Work, updates: int, sweeps: Sweeps) -> None:
     alive = [one for one in ranked if np.isfinite(one.score)]
     pool = [one.candidate for one in alive or ranked]
     count = _finalists(members, len(pool))
+    seeds = members // count
+    if work.budget.in_seconds:
+        # More would need another program, and no clock stops a compiler.
+        seeds = min(seeds, FEWEST_ORDERS)
     finalists = Surface(work.family, sweeps).worth_trying(pool, count)
     with work.learning(step) as found:
         horizons = {work.steps * part // EVALUATIONS for part in range(EVALUATIONS + 1)}
         ranked, sweep = work.train(
             step,
             finalists,
-            members // count,
+            seeds,
             horizons=sorted(horizons),
         )
         best = ranked[0]

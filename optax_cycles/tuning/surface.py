@@ -26,7 +26,7 @@ OF_A_SWEEP = 1.0
 ALIKE = 0.6
 # Of each sweep the best, and of settings to choose from, beyond which a surface would
 # take longer than trainings.
-MOST, CONSIDERED = 200, 600
+MOST, CONSIDERED = 100, 600
 DRAWS = 400
 
 
