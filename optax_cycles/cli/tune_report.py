@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,12 +37,15 @@ class Tuned(Found):
         """Keep what tuning returned; where it is incomplete, a time ran out."""
         self.recipe = recipe
         if not recipe.complete:
-            self.stopped = _used_up(recipe)
+            self.stopped = (
+                f"the budget of {recipe.budget['asked']} was used up before the final "
+                "trainings were done: this is the best so far; a larger --budget, with "
+                "--overwrite, gives them time"
+            )
 
     def refuse(self, refusal: NoSuggestionError) -> None:
         """Say so where nothing trains, and what was tried."""
-        notes = [note.partition(": ")[2] for note in getattr(refusal, "__notes__", ())]
-        self.refusal = "; ".join([str(refusal), *notes])
+        self.refusal = str(refusal)
         self.tried = getattr(refusal, "rows", [])
 
     def content(self) -> dict[str, Any]:
@@ -122,20 +124,6 @@ def _step(recipe: Recipe, place: int) -> dict[str, Any]:
         "updates": step.updates,
         "seconds": step.seconds,
     }
-
-
-def _used_up(recipe: Recipe) -> str:
-    return (
-        f"the budget of {recipe.budget['asked']} was used up before the final "
-        "trainings were done: this is the best so far; a larger --budget, with "
-        "--overwrite, gives them time"
-    )
-
-
-def is_used_up(recipe: Recipe, folder: Folder) -> bool:
-    """Whether the same command left this recipe because its time had run out."""
-    content = json.loads((folder.path / folder.main).read_text(encoding="utf-8"))
-    return bool(content["stopped"] == _used_up(recipe))
 
 
 def kept_in(folder: Folder) -> Recipe | None:

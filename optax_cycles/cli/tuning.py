@@ -12,7 +12,7 @@ from optax_cycles.cli.console import Report
 from optax_cycles.cli.folder import TUNE
 from optax_cycles.cli.optimizers import RATE
 from optax_cycles.cli.tune import Momentum
-from optax_cycles.cli.tune_report import Tuned, is_used_up, kept_in, write
+from optax_cycles.cli.tune_report import Tuned, kept_in, write
 from optax_cycles.cli.tune_tables import show
 from optax_cycles.cli.work import Program, Work, settings_of
 from optax_cycles.range_test import NoSuggestionError
@@ -57,10 +57,6 @@ class Tuning(Work):
     def find(self, reports: Mapping[str, Report]) -> None:
         """Tune; leaves the best recipe so far where it stops."""
         args, found = self.args, self.found
-        if found.recipe is not None and is_used_up(found.recipe, self.folder):
-            # What is left of the time is nothing, again.
-            found.ended(found.recipe)
-            return
         given = {name: getattr(args, name) for name in _USUAL}
         with found.timed(_PART):
             try:

@@ -8,8 +8,6 @@ import re
 import time
 from pathlib import Path
 
-import numpy as np
-
 from optax_cycles import _checks
 
 _UNITS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}
@@ -115,7 +113,7 @@ class Budget:
 
     def share_of_time(self, seconds: float) -> float:
         """The share of a time that seconds are."""
-        return seconds / (self._seconds or np.inf)
+        return seconds / (self._seconds or math.inf)
 
     def measured(self, updates: int, seconds: float) -> None:
         """Count updates, and how long they took."""

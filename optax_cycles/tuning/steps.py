@@ -228,22 +228,23 @@ def momentum_and_decay(
         surface = Surface(work.family, [tried])
         promising = surface.worth_trying([one.candidate for one in tried], each)
         sweeps = [work.train(step, promising, 1, fewest=2)[0]]
-        best = _surveyed(work, found, sweeps, tried)
+        best, surface = _surveyed(work, found, sweeps, tried)
         for _ in range(ROUNDS):
             drawn = neighbours(
                 best, max(others, min(DRAWN * others, CONSIDERED)), momenta, decays
             )
-            chosen = Surface(work.family, sweeps).worth_trying(drawn, others)
+            chosen = surface.worth_trying(drawn, others)
             sweeps.append(work.train(step, chosen, 1)[0])
-            best = _surveyed(work, found, sweeps, tried)
+            best, surface = _surveyed(work, found, sweeps, tried)
     return sweeps
 
 
 def _surveyed(
     work: Work, found: dict[str, Any], sweeps: Sweeps, tried: Sequence[Scored]
-) -> list[Candidate]:
+) -> tuple[list[Candidate], Surface]:
     """Put what is known by now into the evidence; the settings, the best first."""
-    ranked = _ranked(work, sweeps)
+    surface = Surface(work.family, sweeps)
+    ranked = _ranked(surface, sweeps)
     work.best = ranked[0].candidate
     whole = sorted(itertools.chain(*sweeps), key=lambda one: one.score)
     found["rows"] = [
@@ -255,13 +256,13 @@ def _surveyed(
         f"{_written(work, whole[0])} came out best; a surface through all scores "
         f"expects most of {_written(work, ranked[0])}"
     )
-    return [one.candidate for one in ranked]
+    return [one.candidate for one in ranked], surface
 
 
-def _ranked(work: Work, sweeps: Sweeps) -> list[Scored]:
+def _ranked(surface: Surface, sweeps: Sweeps) -> list[Scored]:
     """All settings, each with all its scores, by the surface's mean; failures last."""
     pooled = {one.candidate: one for one in _pooled(itertools.chain(*sweeps))}
-    order = Surface(work.family, sweeps).sorted(list(pooled))
+    order = surface.sorted(list(pooled))
     ranked = [pooled[candidate] for candidate in order]
     return sorted(ranked, key=lambda one: not np.isfinite(one.score))
 
@@ -270,7 +271,7 @@ def schedules(work: Work, updates: int, sweeps: Sweeps) -> Sweeps:
     """All schedules, each at several peaks, as one population."""
     step = "schedule"
     with work.learning(step) as found:
-        at = _ranked(work, sweeps)[0].candidate
+        at = _ranked(Surface(work.family, sweeps), sweeps)[0].candidate
         unit = work.group // math.gcd(work.group, len(SCHEDULES))
         peaks = updates / work.steps / len(SCHEDULES)
         most = MOST_MEMBERS // len(SCHEDULES) // unit
@@ -282,7 +283,7 @@ def schedules(work: Work, updates: int, sweeps: Sweeps) -> Sweeps:
         ]
         tried, _ = work.train(step, points, 1, fewest=len(SCHEDULES))
         sweeps = [*sweeps, tried]
-        work.best = _ranked(work, sweeps)[0].candidate
+        work.best = _ranked(Surface(work.family, sweeps), sweeps)[0].candidate
         found["rows"] = [work.row(one, work.steps) for one in tried]
         found["learned"] = _learned(work, tried, f"of {len(SCHEDULES)} schedules")
     return sweeps
@@ -301,7 +302,8 @@ def final(work: Work, updates: int, sweeps: Sweeps) -> None:
     """The best few again with fresh seeds, which decide; and their diagnosis."""
     step = "final"
     members, _ = population(updates / work.steps, work.group, most=1)
-    ranked = _ranked(work, sweeps)
+    surface = Surface(work.family, sweeps)
+    ranked = _ranked(surface, sweeps)
     alive = [one for one in ranked if np.isfinite(one.score)]
     pool = [one.candidate for one in alive or ranked]
     count = _finalists(members, len(pool))
@@ -309,7 +311,7 @@ def final(work: Work, updates: int, sweeps: Sweeps) -> None:
     if work.budget.in_seconds:
         # More would need another program, and no clock stops a compiler.
         seeds = min(seeds, FEWEST_ORDERS)
-    finalists = Surface(work.family, sweeps).worth_trying(pool, count)
+    finalists = surface.worth_trying(pool, count)
     with work.learning(step) as found:
         horizons = {work.steps * part // EVALUATIONS for part in range(EVALUATIONS + 1)}
         ranked, sweep = work.train(

@@ -204,9 +204,10 @@ def test_a_time_that_runs_out_before_the_final_is_said_and_is_not_complete(
     )
     calls = []
     monkeypatch.setattr(tuning, "tune", lambda *_, **given: calls.append(given) or cut)
-    for _ in ("tuned", "and asked again, when none of the time is left"):
+    for count in (1, 2):  # it goes on, when none of the time is left
         code, out, err = command(*QUICK, "--budget", "40s")
-        assert (code, err, len(calls)) == (1, "", 1)
+        assert (code, err, len(calls)) == (1, "", count)
+        assert calls[-1]["checkpoint"].parts[:2] == ("optax-cycles-tune", "checkpoints")
         assert "Complete already" not in out
         (said,) = re.findall("^Not complete: (.*)$", out, re.M)
         assert said.startswith("the budget of 40s was used up before the final")
